@@ -1,0 +1,117 @@
+"""Policies by name: the settings they share and the one builder that the verbs call.
+
+`ids` is the recommended IDS, `ts` is parallel Thompson sampling. Values returned beside the
+chosen pairs are higher = sooner for every policy (minus Psi for the IDS family).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from epistax.engine.policy import bandits, batch, ids
+from epistax.engine.protocols import Policy, Posterior
+from epistax.engine.screen import Candidates
+from epistax.engine.types import Belief, Index, Key, Values
+
+ALIASES = {"ids": "ids-self", "ts": "ts-par"}
+NAMES = (
+    "ids",
+    "ids-argmax",
+    "ids-self",
+    "ids-clusters",
+    "ids-var",
+    "ids-defl",
+    "ts",
+    "ts-par",
+    "ts-one",
+    "greedy",
+    "ucb",
+    "us",
+    "random",
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """batch pairs a round; draws S for the IDS family; lam = lambda of Psi; beta of UCB.
+
+    noise is the variance of one measurement on the belief's scale, for `ids-defl`.
+    """
+
+    batch: int
+    draws: int = 256
+    lam: float = 4.0
+    beta: float = 0.5
+    noise: float = 0.25
+
+
+@lru_cache(maxsize=128)  # a policy is a record of closures: one per settings, or jit starts anew
+def policy(name: str, settings: Settings, *, p: int) -> Policy:
+    """The policy of this name over pairs of p perturbations. ValueError for an unknown name."""
+    name = ALIASES.get(name, name)
+    if name not in NAMES:
+        raise ValueError(f"policy {name!r} is not one of {', '.join(NAMES)}")
+    size = settings.batch
+
+    def choose(
+        key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
+    ) -> tuple[Index, Values]:
+        pairs = candidates.pairs
+        if name == "random":
+            score = jax.random.uniform(key, candidates.open.shape)
+        elif name == "ts-one":
+            return bandits.thompson_one(key, posterior, belief, candidates, size)
+        elif name == "ts-par":
+            return bandits.thompson_parallel(key, posterior, belief, candidates, size)
+        elif name.startswith("ids"):
+            return directed(key, posterior, belief, candidates)
+        else:
+            mean, var = posterior.moments(belief, pairs)
+            if name == "greedy":
+                score = mean
+            elif name == "us":
+                score = jnp.sqrt(var)
+            else:
+                score = bandits.upper_confidence(mean, var, settings.beta)
+        return batch.best(score, candidates, size)
+
+    def directed(
+        key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
+    ) -> tuple[Index, Values]:
+        k_draw, k_group = jax.random.split(key)
+        s = draws(k_draw, posterior, belief, candidates, settings.draws)
+        delta = ids.regret(s, candidates.open)
+        if name == "ids-defl":
+            index, psi = batch.deflate(
+                s, delta, candidates.open, settings.noise, settings.lam, size
+            )
+            return index, -psi
+        variance = s.var(0)
+        if name == "ids-var":
+            information = variance
+        elif name == "ids-argmax":
+            information = ids.information_argmax(s, candidates.open, candidates.remaining)
+        elif name == "ids-clusters":
+            information = ids.information_clusters(
+                k_group, s, candidates.open, candidates.remaining, candidates.pairs, p
+            )
+        else:
+            information = ids.information_self(s, candidates.open, candidates.remaining)
+        psi = ids.ratio(delta, information, variance, settings.lam)
+        return batch.best(-psi, candidates, size)
+
+    return Policy(choose)
+
+
+def draws(
+    key: Key, posterior: Posterior, belief: Belief, candidates: Candidates, count: int
+) -> Float[Array, "s q"]:
+    """Joint draws of all pairs; draw s depends on (key, s) only: any number of workers agrees."""
+
+    def one(n: Array) -> Values:
+        return posterior.sample(jax.random.fold_in(key, n), belief, candidates.pairs)
+
+    return jax.lax.map(one, jnp.arange(count), batch_size=min(count, 16))

@@ -1,0 +1,1 @@
+"""Beliefs over the matrix of pair scores."""

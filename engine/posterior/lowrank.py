@@ -1,0 +1,243 @@
+"""Low-rank symmetric posterior over the pair matrix by stochastic variational inference.
+
+    R_ij = b + a_i + a_j + sum_{r<=m} s_r u_ir u_jr + eps_ij        (spec, section 8, form P3)
+
+u, s, b ~ N(0,1), a_i ~ N(0, tau^2), tau ~ HalfNormal(.5), eps_ij ~ N(0, sigma^2 + se_ij^2),
+sigma ~ HalfNormal(.5). The papers say "a low-rank (rank m) matrix with rows and columns from a
+standard Gaussian" and fit it with numpyro, Adam .01, 5000 steps; their program is not public.
+The reward is put on a standard scale first and refitted from what is measured each round.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+import optax
+from jaxtyping import Array, Bool, Float
+from numpyro.infer import Trace_ELBO
+from numpyro.infer.autoguide import AutoLowRankMultivariateNormal, AutoNormal
+
+from epistax.engine import reward as rewards
+from epistax.engine.fit import Step, Train, run, trainable
+from epistax.engine.pairs import Pairs
+from epistax.engine.posterior import moments
+from epistax.engine.protocols import Posterior
+from epistax.engine.screen import Measured
+from epistax.engine.types import Belief, Info, Key, Values
+
+GRID = 2048  # up to this many perturbations a p x p product is cheaper than gathering pairs
+GUIDE_RANK = 20  # columns of W in the low-rank guide, spec section 8
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Settings; the defaults are the papers' where they give one.
+
+    noise None learns sigma; restarts of which the best ELBO is kept, one of them
+    from the belief of the round before where there is one, all for warm_steps then.
+    """
+
+    rank: int = 8
+    guide: Literal["normal", "lowrank"] = "normal"
+    gene_effects: bool = True
+    noise: float | None = None
+    steps: int = 5000
+    warm_steps: int = 1500
+    learning_rate: float = 0.01
+    restarts: int = 4
+    draws_for_moments: int = 256
+
+
+class Fitted(NamedTuple):
+    """A belief: guide parameters on the real line, and the scale the rewards were put on."""
+
+    params: dict[str, Array]
+    scale: rewards.Scale
+
+
+class Observed(NamedTuple):
+    """What the program conditions on, as a p x p upper triangle (pairs None) or as a list."""
+
+    pairs: Pairs | None
+    value: Float[Array, "*where"]
+    variance: Float[Array, "*where"]
+    mask: Bool[Array, "*where"]
+
+
+def lowrank(
+    config: LowRank, *, p: int, reward: rewards.Kind, singles: Float[Array, "p"] | None = None
+) -> Posterior:
+    """The posterior over p perturbations. Its moments are closed form for the normal guide."""
+    guide = _guide(config, p)
+
+    def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Fitted, Info]:
+        observed, scale = observe(measured, reward, singles, p)
+        k_init, k_run = jax.random.split(key)
+        restarts, shapes = config.restarts, _shapes(config, p)
+        start = jax.vmap(lambda k: _initial(k, shapes))(jax.random.split(k_init, restarts))
+        steps = config.steps
+        if belief is not None:
+            # fresh starts run beside the old belief: with few pairs measured it may have
+            # collapsed to u = 0, a saddle that no warm start leaves
+            steps = config.warm_steps
+            start = jax.tree.map(lambda new, old: new.at[0].set(old), start, belief.params)
+        states = jax.vmap(lambda x: trainable(x, _optimiser(config)))(start)
+        keys = jax.random.split(k_run, restarts)
+        state, info = run(keys, states, observed, jnp.int32(0), step=guide.step, length=steps)
+        late = info["loss"][-max(1, steps // 20) :].mean(0)  # one loss alone is one noisy draw
+        best = jnp.argmin(jnp.where(jnp.isfinite(late), late, jnp.inf))
+        params = jax.tree.map(lambda x: x[best], state.params)
+        return Fitted(params, scale), {"elbo": -late[best], "finite": jnp.isfinite(late[best])}
+
+    def sample(key: Key, belief: Fitted, pairs: Pairs) -> Values:
+        return _reward(guide.draw(key, belief.params), pairs)
+
+    def closed(belief: Fitted, pairs: Pairs) -> tuple[Values, Values]:
+        return moments.of_pairs(factors(belief), pairs)
+
+    def drawn(belief: Fitted, pairs: Pairs) -> tuple[Values, Values]:
+        keys = jax.random.split(jax.random.key(0), config.draws_for_moments)  # common numbers
+        r = jax.lax.map(lambda k: sample(k, belief, pairs), keys)
+        return r.mean(0), r.var(0)
+
+    return Posterior(fit, closed if config.guide == "normal" else drawn, sample)
+
+
+def observe(
+    measured: Measured, reward: rewards.Kind, singles: Float[Array, "p"] | None, p: int
+) -> tuple[Observed, rewards.Scale]:
+    """Rewards of the measured pairs on their standard scale, in the cheaper of the two layouts."""
+    i, j = measured.pairs
+    si, sj = (None, None) if singles is None else (singles[i], singles[j])
+    raw = rewards.reward(reward, measured.score, measured.mask, si, sj)
+    positive = reward != "score"
+    scale = rewards.scale(raw, measured.mask, positive=positive)
+    value = rewards.standardise(raw, scale, positive=positive)
+    variance = rewards.standard_error(raw, measured.se, scale, positive=positive) ** 2
+    if p > GRID:
+        return Observed(measured.pairs, value, variance, measured.mask), scale
+    place = (jnp.where(measured.mask, i, p), j)  # padding falls outside and is dropped
+    empty = jnp.zeros((p, p))
+    grids = (empty.at[place].set(x, mode="drop") for x in (value, variance))
+    return Observed(None, *grids, (empty > 0).at[place].set(measured.mask, mode="drop")), scale
+
+
+def factors(belief: Fitted) -> moments.Factors:
+    """Means and standard deviations of the factors under the normal guide."""
+    q, p = belief.params, belief.params["u_auto_loc"].shape[0]
+    zero = jnp.zeros(p)
+    parts = {"a": (zero, zero)} | {
+        site: (q[f"{site}_auto_loc"], jnp.exp(q[f"{site}_auto_scale"]))
+        for site in ("b", "a", "s", "u")
+        if f"{site}_auto_loc" in q
+    }
+    return moments.Factors(*parts["b"], *parts["a"], *parts["s"], *parts["u"])
+
+
+def program(observed: Observed, *, p: int, config: LowRank) -> None:
+    """The generative program, form P3."""
+    shapes = {"b": (), "s": (config.rank,), "u": (p, config.rank)}
+    site = {
+        name: numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape)))
+        for name, shape in shapes.items()
+    }
+    if config.gene_effects:
+        tau = numpyro.sample("tau", dist.HalfNormal(0.5))
+        site["a"] = numpyro.sample("a", dist.Normal(jnp.zeros(p), tau).to_event(1))
+    if config.noise is None:
+        sigma = numpyro.sample("sigma", dist.HalfNormal(0.5))
+    else:
+        sigma = jnp.float32(config.noise)
+    sd = jnp.sqrt(sigma**2 + observed.variance)
+    likelihood = dist.Normal(_reward(site, observed.pairs), sd).mask(observed.mask)
+    numpyro.sample("y", likelihood, obs=observed.value)
+
+
+def _reward(site: dict[str, Any], pairs: Pairs | None) -> Float[Array, "*where"]:
+    """Rewards without noise: of the given pairs, or of the whole grid."""
+    b, s, u = site["b"], site["s"], site["u"]
+    a = site.get("a", jnp.zeros(u.shape[0]))
+    if pairs is None:
+        return b + a[:, None] + a[None, :] + (u * s) @ u.T
+    i, j = pairs
+    return b + a[i] + a[j] + ((u * s)[i] * u[j]).sum(-1)
+
+
+class _Guide(NamedTuple):
+    step: Step  # one Adam step on the negative ELBO of one particle
+    draw: Any  # (key, params) -> one draw of every site
+
+
+@lru_cache(maxsize=64)  # one per configuration: a new closure would compile again
+def _guide(config: LowRank, p: int) -> _Guide:
+    model = partial(program, p=p, config=config)
+    if config.guide == "normal":
+        guide = AutoNormal(model)
+    else:
+        guide = AutoLowRankMultivariateNormal(model, rank=min(GUIDE_RANK, p))
+    with numpyro.handlers.seed(rng_seed=0):
+        guide(_empty(p))  # numpyro builds a guide's parameters on its first call
+    elbo, optimiser = Trace_ELBO(), _optimiser(config)
+
+    def step(key: Key, state: Train, observed: Observed) -> tuple[Train, Info]:
+        def loss(params: dict[str, Array]) -> Float[Array, ""]:
+            return elbo.loss(key, _constrain(params), model, guide, observed)
+
+        value, grads = jax.value_and_grad(loss)(state.params)
+        updates, opt = optimiser.update(grads, state.opt, state.params)
+        return Train(optax.apply_updates(state.params, updates), None, opt), {"loss": value}
+
+    def draw(key: Key, params: dict[str, Array]) -> dict[str, Array]:
+        return guide.sample_posterior(key, _constrain(params))
+
+    return _Guide(step, draw)
+
+
+def _optimiser(config: LowRank) -> optax.GradientTransformation:
+    return optax.adam(config.learning_rate)
+
+
+def _shapes(config: LowRank, p: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the guide's parameters, as numpyro names them."""
+    sites: dict[str, tuple[int, ...]] = {"b": (), "s": (config.rank,), "u": (p, config.rank)}
+    if config.gene_effects:
+        sites |= {"tau": (), "a": (p,)}
+    if config.noise is None:
+        sites["sigma"] = ()
+    if config.guide == "normal":
+        return {f"{k}_auto_{part}": v for k, v in sites.items() for part in ("loc", "scale")}
+    size = sum(math.prod(v) for v in sites.values())
+    return {
+        "auto_loc": (size,),
+        "auto_scale": (size,),
+        "auto_cov_factor": (size, min(GUIDE_RANK, p)),
+    }
+
+
+def _initial(key: Key, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Means from N(0, .3^2), since u = 0 is a saddle; every sd .1; the low-rank part 0."""
+    return {
+        name: 0.3 * jax.random.normal(jax.random.fold_in(key, n), shape)
+        if name.endswith("loc")
+        else jnp.full(shape, math.log(0.1) if name.endswith("scale") else 0.0)
+        for n, (name, shape) in enumerate(sorted(shapes.items()))
+    }
+
+
+def _constrain(params: dict[str, Array]) -> dict[str, Array]:
+    """Scales live on the log scale, everything else as it is."""
+    return {k: jnp.exp(v) if k.endswith("scale") else v for k, v in params.items()}
+
+
+def _empty(p: int) -> Observed:
+    """No observation at all, in the layout of p perturbations: enough to trace the program."""
+    if p <= GRID:
+        zero = jnp.zeros((p, p))
+        return Observed(None, zero, zero, zero > 0)
+    zero = jnp.zeros(1)
+    return Observed(Pairs(jnp.zeros(1, int), jnp.zeros(1, int)), zero, zero, zero > 0)

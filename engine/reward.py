@@ -1,0 +1,107 @@
+"""From raw pair scores to what is sought: a reward per pair, higher = sooner.
+
+`score` is the score itself, `abs` its size, `interaction` the size of its departure from the
+additive expectation of the single effects, E(s_i, s_j) = c_0 + c_1 (s_i + s_j) + c_2 s_i s_j,
+fitted by least squares (Horlbeck et al. 2018 fit such a curve per query gene; this is the
+global quadratic form). Spec, pairs and causal, section 8 for the transform.
+"""
+
+from typing import Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+from numpy import ndarray
+
+from epistax.engine.types import Scalar
+
+Kind: TypeAlias = Literal["score", "abs", "interaction"]
+Vector: TypeAlias = Float[Array | ndarray, "q"]
+
+
+def reward(
+    kind: Kind,
+    score: Vector,
+    mask: Bool[Array | ndarray, "q"],
+    si: Vector | None = None,
+    sj: Vector | None = None,
+) -> Vector:
+    """Rewards of all rows; the expectation is fitted on the rows of mask only.
+
+    si and sj are the single effects of the two members, in the units of score; they are needed
+    for `interaction` only.
+    """
+    return jnp.asarray(score) if kind == "score" else jnp.abs(signed(kind, score, mask, si, sj))
+
+
+def signed(
+    kind: Kind,
+    score: Vector,
+    mask: Bool[Array | ndarray, "q"],
+    si: Vector | None = None,
+    sj: Vector | None = None,
+) -> Vector:
+    """The reward before its absolute value: the residual for `interaction`, else the score."""
+    if kind != "interaction":
+        return jnp.asarray(score)
+    if si is None or sj is None:
+        raise ValueError("reward 'interaction' needs the single effects of both members of a pair")
+    return score - features(si, sj) @ expectation(score, mask, si, sj)
+
+
+def features(si: Vector, sj: Vector) -> Float[Array, "q 3"]:
+    """[1, s_i + s_j, s_i s_j]: symmetric in the two members."""
+    return jnp.stack([jnp.ones_like(jnp.asarray(si)), si + sj, si * sj], axis=1)
+
+
+def expectation(
+    score: Vector, mask: Bool[Array | ndarray, "q"], si: Vector, sj: Vector
+) -> Float[Array, "3"]:
+    """Least-squares coefficients of `features` on the rows of mask."""
+    x = features(si, sj) * jnp.asarray(mask)[:, None]
+    return jnp.linalg.lstsq(x, jnp.where(jnp.asarray(mask), score, 0.0))[0]
+
+
+class Scale(NamedTuple):
+    """A monotone map of rewards to about N(0, 1): unit, then mean and sd of the mapped values."""
+
+    unit: Scalar
+    mean: Scalar
+    sd: Scalar
+
+
+def scale(value: Vector, mask: Bool[Array | ndarray, "q"], *, positive: bool) -> Scale:
+    """Fit on the rows of mask: log1p(R / median) if positive, asinh(R / median |R|) if not.
+
+    With no row at all the map is the identity up to `squash` with unit 1.
+    """
+    known = jnp.where(mask, jnp.abs(value), jnp.nan)
+    unit = _or(jnp.nanmedian(known), 1.0)
+    mapped = jnp.where(mask, squash(value, unit, positive=positive), jnp.nan)
+    return Scale(unit, _or(jnp.nanmean(mapped), 0.0, zero=True), _or(jnp.nanstd(mapped), 1.0))
+
+
+def _or(x: Scalar, otherwise: float, *, zero: bool = False) -> Scalar:
+    """x, or otherwise where there was nothing to compute it from (or it is 0 and may not be)."""
+    return jnp.where(jnp.isfinite(x) & (zero | (x > 0)), x, otherwise)
+
+
+def standardise(value: Vector, scale: Scale, *, positive: bool) -> Float[Array, "q"]:
+    """Rewards on the scale a belief is fitted on; order is kept."""
+    return (squash(value, scale.unit, positive=positive) - scale.mean) / scale.sd
+
+
+def squash(value: Vector, unit: Scalar, *, positive: bool) -> Float[Array, "q"]:
+    """The transform before z-scoring."""
+    ratio = jnp.asarray(value) / unit
+    return jnp.log1p(jnp.maximum(ratio, 0.0)) if positive else jnp.arcsinh(ratio)
+
+
+def standard_error(value: Vector, se: Vector, scale: Scale, *, positive: bool) -> Float[Array, "q"]:
+    """Standard errors of rewards carried to the belief's scale by the slope of the map there."""
+    value = jnp.asarray(value)
+    if positive:
+        slope = 1.0 / (scale.unit + jnp.maximum(value, 0.0))
+    else:
+        slope = jax.lax.rsqrt(scale.unit**2 + value**2)
+    return se * slope / scale.sd

@@ -1,0 +1,87 @@
+"""One closed-loop round, dense: measured pairs -> belief -> acquisition -> batch; and a whole run.
+
+A run sees the scores of the pairs it has chosen and nothing else: they come one batch at a time
+from `measure`, and every other score does not exist inside it.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
+
+from epistax.engine.pairs import Pairs
+from epistax.engine.protocols import Policy, Posterior
+from epistax.engine.screen import Candidates, gather
+from epistax.engine.types import Belief, Index, Info, Key, Values
+
+
+class Round(NamedTuple):
+    """One finished round: positions chosen, their acquisition values, what the fit reported."""
+
+    number: int
+    chosen: Int[ndarray, "b"]
+    value: Float[ndarray, "b"]
+    info: Info
+    belief: Belief
+
+
+def campaign(
+    key: Key,
+    posterior: Posterior | None,
+    policy: Policy,
+    pairs: Pairs,
+    measure: Callable[[Int[ndarray, "b"]], tuple[Float[ndarray, "b"], Float[ndarray, "b"]]],
+    *,
+    batch: int,
+    rounds: int,
+    first: Int[ndarray, "b"],
+) -> Iterator[Round]:
+    """Round 0 measures `first`; each of `rounds` further rounds fits, chooses and measures a batch.
+
+    measure(positions) returns scores and their standard errors. posterior None is for a policy
+    that asks nothing of a belief. The last batch is cut short where the pairs run out, and the
+    iteration ends there. Round t's keys are fold_in(key, t).
+    """
+    q = len(pairs.i)
+    score, se = np.full(q, np.nan, np.float32), np.zeros(q, np.float32)
+    table = Pairs(jnp.asarray(pairs.i), jnp.asarray(pairs.j))
+    chosen, belief = np.asarray(first), None
+    open = np.ones(q, bool)
+    total = min(q, len(first) + batch * rounds)
+    for number in range(rounds + 1):
+        info: Info = {}
+        value = np.full(len(chosen), np.nan, np.float32)
+        if number:
+            k_fit, k_choose = jax.random.split(jax.random.fold_in(key, number))
+            if posterior is not None:
+                measured = gather(pairs, score, se, np.flatnonzero(~open), length=total)
+                belief, info = posterior.fit(k_fit, belief, measured)
+            left = total - int((~open).sum())
+            candidates = Candidates(table, jnp.asarray(open), jnp.int32(left))
+            chosen, value = _choose(
+                k_choose, belief, candidates, posterior=posterior, policy=policy
+            )
+            size = min(batch, left)
+            chosen, value = np.asarray(chosen)[:size], np.asarray(value)[:size]
+        if not len(chosen):
+            return
+        score[chosen], se[chosen] = measure(chosen)
+        open[chosen] = False
+        yield Round(number, chosen, value, info, belief)
+
+
+@partial(jax.jit, static_argnames=("posterior", "policy"))
+def _choose(
+    key: Key, belief: Belief, candidates: Candidates, *, posterior: Posterior, policy: Policy
+) -> tuple[Index, Values]:
+    return policy.choose(key, posterior, belief, candidates)
+
+
+def shared_first(key: Key, q: int, batch: int) -> Int[Array, "b"]:
+    """The random first batch that all policies of a seed have in common."""
+    return jax.random.choice(key, q, (batch,), replace=False)

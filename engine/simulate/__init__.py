@@ -1,0 +1,1 @@
+"""Generative processes that return data and truth."""

@@ -1,0 +1,1 @@
+"""Statistics and metrics shared by the families."""

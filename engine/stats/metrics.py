@@ -1,0 +1,62 @@
+"""How much of what was worth finding has been found: recall, regret, area, known relations.
+
+Definitions of the spec, section 10. Everything takes the true rewards on their raw scale.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from scipy.stats import hypergeom
+
+
+def top(reward: Float[ndarray, "q"], fraction: float) -> Bool[ndarray, "q"]:
+    """The ceil(fraction * q) largest rewards; ties go to the lower position."""
+    count = int(np.ceil(fraction * len(reward) - 1e-9))
+    mask = np.zeros(len(reward), bool)
+    mask[np.argsort(-reward, kind="stable")[:count]] = True
+    return mask
+
+
+def recall(measured: Bool[ndarray, "q"], wanted: Bool[ndarray, "q"]) -> float:
+    """Share of the wanted pairs that are measured; nan when none is wanted."""
+    return float(measured[wanted].mean()) if wanted.any() else float("nan")
+
+
+def regret(
+    reward: Float[ndarray, "q"], rounds: list[Int[ndarray, "b"]]
+) -> Float[ndarray, "rounds"]:
+    """Reward lost to the oracle in each round, >= 0 in sum.
+
+    rho_t = sum of the ranks (t-1) b + 1 .. t b of the oracle's order - sum of what was chosen.
+    """
+    order = np.sort(reward)[::-1]
+    ends = np.cumsum([len(chosen) for chosen in rounds])
+    oracle = np.add.reduceat(order[: ends[-1]], np.r_[0, ends[:-1]])
+    return oracle - np.array([reward[chosen].sum() for chosen in rounds])
+
+
+def area(n_measured: Int[ndarray, "t"], found: Float[ndarray, "t"], total: int) -> float:
+    """Area under the discovery curve from (0, 0), as a share of the measured range of pairs."""
+    x = np.r_[0, n_measured] / total
+    return float(np.trapezoid(np.r_[0.0, found], x) / x[-1])
+
+
+class Known(NamedTuple):
+    """Known relations among the measured pairs, with their denominator and the chance level."""
+
+    found: int
+    total: int
+    expected: float
+    low: float
+    high: float
+
+
+def known(measured: Bool[ndarray, "q"], relation: Bool[ndarray, "q"], level: float = 0.95) -> Known:
+    """Count against a random choice of as many pairs: hypergeometric mean and central interval."""
+    q, total, n = len(relation), int(relation.sum()), int(measured.sum())
+    chance = hypergeom(q, total, n)
+    low, high = chance.interval(level) if 0 < n < q and total else (n * total / q,) * 2
+    found = int((measured & relation).sum())
+    return Known(found, total, n * total / q, float(low), float(high))
