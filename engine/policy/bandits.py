@@ -7,6 +7,7 @@ batch (`ts-one`) or one draw a slot (`ts-par`); random.
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from epistax.engine.policy import batch
 from epistax.engine.protocols import Posterior
@@ -14,7 +15,9 @@ from epistax.engine.screen import Candidates
 from epistax.engine.types import Belief, Index, Key, Values
 
 
-def upper_confidence(mean: Values, var: Values, beta: float) -> Values:
+def upper_confidence(
+    mean: Float[Array, "*q"], var: Float[Array, "*q"], beta: float
+) -> Float[Array, "*q"]:
     """Mu + beta sd, in the belief's units."""
     return mean + beta * jnp.sqrt(var)
 

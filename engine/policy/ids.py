@@ -17,7 +17,12 @@ from epistax.engine.types import Key, Values
 GROUPS = 32  # most clusters of draws, spec section 9 E4
 
 
-def ratio(delta: Values, information: Values, variance: Values, lam: float) -> Values:
+def ratio(
+    delta: Float[Array, "*q"],
+    information: Float[Array, "*q"],
+    variance: Float[Array, "*q"],
+    lam: float,
+) -> Float[Array, "*q"]:
     """Psi of every pair; the information is floored where a pair tells almost nothing."""
     return delta**lam / jnp.maximum(information, 1e-6 * variance + 1e-12)
 
@@ -50,9 +55,12 @@ def information_self(
     s: Float[Array, "s q"], open: Bool[Array, "q"], remaining: Int[Array, ""]
 ) -> Values:
     """E2: C = whether x itself is among its draw's best `remaining` pairs."""
-    inside = s >= threshold(s, open, remaining)[:, None]
-    n = s.shape[0]
-    n1 = inside.sum(0)
+    return explained(s, s >= threshold(s, open, remaining)[:, None])
+
+
+def explained(s: Float[Array, "s *q"], inside: Bool[Array, "s *q"]) -> Float[Array, "*q"]:
+    """Variance of each pair's reward that its membership explains: alpha (1 - alpha) gap^2."""
+    n, n1 = s.shape[0], inside.sum(0)
     sum1 = jnp.where(inside, s, 0.0).sum(0)
     n0, sum0 = n - n1, s.sum(0) - sum1
     gap = sum1 / jnp.maximum(n1, 1) - sum0 / jnp.maximum(n0, 1)

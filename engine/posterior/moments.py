@@ -13,7 +13,7 @@ the design's first idea on speed). Exact for the mean-field guide; any other bel
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from epistax.engine.pairs import Pairs
 from epistax.engine.types import Scalar, Values
@@ -43,7 +43,7 @@ def of_pairs(factors: Factors, pairs: Pairs) -> tuple[Values, Values]:
 
 
 def of_tile(
-    factors: Factors, i: Float[Array, "m"] | Array, j: Float[Array, "n"] | Array
+    factors: Factors, i: Int[Array, "m"], j: Int[Array, "n"]
 ) -> tuple[Float[Array, "m n"], Float[Array, "m n"]]:
     """Mean and variance of every pair of rows i and columns j, as matrix products."""
     left, right = rows(factors, i), rows(factors, j)
@@ -67,7 +67,7 @@ class Rows(NamedTuple):
     second: Float[Array, "n r"]
 
 
-def rows(factors: Factors, index: Array) -> Rows:
+def rows(factors: Factors, index: Int[Array, "n"]) -> Rows:
     """Gather the vectors of these perturbations."""
     mean, sd = factors.u[index], factors.u_sd[index]
     return Rows(factors.a[index], factors.a_sd[index] ** 2, mean, mean**2 + sd**2)

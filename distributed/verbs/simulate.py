@@ -1,0 +1,80 @@
+"""`epistax simulate`: data of known truth.
+
+matrix: data.parquet (a, b, score; with --singles also rows (g, control)) without the pairs left
+unmeasured, truth.parquet (a, b, true_score, true_interaction, strong) with all of them.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from epistax.distributed.errors import BadInput
+from epistax.distributed.options import Simulate
+from epistax.distributed.rundir import RunDir
+
+STATIC = ("rank", "strong", "noise", "missing", "positive", "singles")
+MOST = 50_000_000  # pairs in one table
+
+
+def run(options: Simulate) -> dict[str, Any]:
+    """Write the data and their truth."""
+    q = refuse(options)
+    import jax  # here: a refusal should not wait for it
+
+    from epistax.engine.simulate.matrices import Matrix, matrix
+
+    with RunDir.open(options, verb="simulate") as run:
+        if run.finished:
+            return run.summary
+        made: Matrix = jax.tree.map(
+            np.asarray,
+            jax.jit(matrix, static_argnums=1, static_argnames=STATIC)(
+                jax.random.key(options.seed),
+                options.genes,
+                rank=options.rank,
+                strong=round(options.strong * q),
+                noise=options.noise,
+                missing=options.missing,
+                positive=options.form == "positive",
+                singles=options.singles,
+            ),
+        )
+        names = pl.Series([f"G{k:05d}" for k in range(1, options.genes + 1)])
+        pairs = pl.DataFrame({"a": names.gather(made.pairs.i), "b": names.gather(made.pairs.j)})
+        data = pairs.with_columns(score=made.score).filter(pl.Series(made.measured))
+        if options.singles:
+            alone = pl.DataFrame({"a": names, "b": "control", "score": made.single})
+            data = pl.concat([data, alone])
+        run.write_table("data", data)
+        truth = {
+            "true_score": made.true_score,
+            "true_interaction": made.true_interaction,
+            "strong": made.strong,
+        }
+        run.write_table("truth", pairs.with_columns(**{k: pl.Series(v) for k, v in truth.items()}))
+        return run.finish(
+            {
+                "genes": options.genes,
+                "pairs": q,
+                "measured": int(made.measured.sum()),
+                "strong": int(made.strong.sum()),
+                "score_sd": float(made.score.std()),
+                "noise_sd": float((made.score - made.true_score).std()),
+            }
+        )
+
+
+def refuse(options: Simulate) -> int:
+    """The number of pairs, if it can be made."""
+    p = options.genes
+    q = p * (p - 1) // 2
+    if q < 1:
+        raise BadInput(f"--genes: {p} gene has no pair; give 2 or more")
+    if q > MOST:
+        raise BadInput(
+            f"--genes: {p:,} genes have {q:,} pairs; at most {MOST:,} (10,000 genes) fit"
+        )
+    if options.rank > p:
+        raise BadInput(f"--rank: {options.rank} exceeds the {p} genes; give at most {p}")
+    return q
