@@ -1,0 +1,342 @@
+"""One frozen dataclass a verb: its flags, its TOML keys, its run.json.
+
+Defaults and help live here only. To add a verb: a class here, a line in VERBS and a module in
+`verbs/` with `run(options) -> dict` (for a two-word verb such as `campaign new`: the function
+`new` of `verbs/campaign.py`). Imports no array library: `--help` answers at once.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from epistax.distributed.flags import FRACTION, NON_NEGATIVE, POSITIVE, SHARE, option
+
+POLICIES = (
+    "ids",
+    "ids-argmax",
+    "ids-self",
+    "ids-clusters",
+    "ids-var",
+    "ids-defl",
+    "ts",
+    "ts-par",
+    "ts-one",
+    "greedy",
+    "ucb",
+    "us",
+    "random",
+)
+SUITES = {"moments": "epistax.benchmarks.moments", "svi": "epistax.benchmarks.svi"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Shared by every verb."""
+
+    verb: ClassVar[str]
+    example: ClassVar[str]
+
+    config: str | None = option(
+        None,
+        "TOML file with any of these options by name; flags win over it",
+        metavar="FILE.toml",
+        result=False,
+        group="output",
+    )
+    json: bool = option(
+        False, "print the summary as JSON, and nothing else", result=False, group="output"
+    )
+    quiet: bool = option(False, "no progress on stderr", result=False, group="output")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """Shared by every verb that writes a run directory."""
+
+    out: str = option(
+        ..., "directory for the results; new or empty", metavar="DIR", result=False, group="run"
+    )
+    resume: bool = option(False, "go on with an unfinished run in --out", result=False, group="run")
+    force: bool = option(False, "replace an earlier run in --out", result=False, group="run")
+    seed: int = option(0, "seed of every random draw", metavar="N", rule=NON_NEGATIVE, group="run")
+    executor: str = option(
+        "inline",
+        "where the work runs",
+        choices=("inline",),
+        metavar="NAME",
+        result=False,
+        group="run",
+    )
+    workers: int = option(
+        1,
+        "workers of the executor (inline has one)",
+        metavar="N",
+        rule=POSITIVE,
+        result=False,
+        group="run",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(Options):
+    """Shared by every verb that reads labelled pairs."""
+
+    control: tuple[str, ...] = option(
+        (),
+        "label that means no perturbation; repeat for more",
+        metavar="LABEL",
+        group="reading",
+        auto="control, ctrl, non-targeting, NTC, negative, DMSO, vehicle in any case",
+    )
+    sep: str = option("+", "separator of the names in one label", metavar="TEXT", group="reading")
+    columns: tuple[str, ...] = option(
+        (),
+        "names of the two label columns and of the score column",
+        metavar="A,B,SCORE",
+        group="reading",
+        auto="found by name",
+        split=True,
+    )
+    test: str | None = option(
+        None,
+        "which test's rows to read from a scores.parquet",
+        metavar="NAME",
+        group="reading",
+        auto="needed only where the file holds several",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(TableOptions):
+    """Read files and say what is in them, what will be dropped and why."""
+
+    verb: ClassVar[str] = "check"
+    example: ClassVar[str] = "epistax check pairs.csv --known complexes.txt"
+
+    files: tuple[str, ...] = option(
+        ..., "pair tables or square matrices to read", metavar="FILE", positional=True, path=True
+    )
+    known: tuple[str, ...] = option(
+        (),
+        "file of known interactions, or of gene sets, to match with the labels; repeat for more",
+        metavar="FILE",
+        path=True,
+        group="reading",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulate(RunOptions):
+    """Make data of known truth: the data file and truth.parquet."""
+
+    verb: ClassVar[str] = "simulate"
+    example: ClassVar[str] = "epistax simulate matrix --genes 300 --out sim"
+
+    kind: str = option(
+        ..., "what to simulate", choices=("matrix",), metavar="KIND", positional=True
+    )
+    genes: int = option(
+        200,
+        "number of genes",
+        metavar="N",
+        rule=POSITIVE,
+        group="matrix",
+    )
+    rank: int = option(
+        3, "rank of the smooth part of the matrix", metavar="R", rule=NON_NEGATIVE, group="matrix"
+    )
+    strong: float = option(
+        0.005,
+        "share of pairs with a strong effect of their own",
+        metavar="F",
+        rule=SHARE,
+        group="matrix",
+    )
+    noise: float = option(
+        0.1,
+        "sd of the noise, in units of the smooth part's sd",
+        metavar="SD",
+        rule=NON_NEGATIVE,
+        group="matrix",
+    )
+    missing: float = option(
+        0.0, "share of pairs left unmeasured", metavar="F", rule=SHARE, group="matrix"
+    )
+    form: str = option(
+        "signed",
+        "scores of both signs or positive ones",
+        choices=("signed", "positive"),
+        metavar="FORM",
+        group="matrix",
+    )
+    singles: bool = option(
+        False, "also write the single effects, as rows with the label control", group="matrix"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discover(RunOptions, TableOptions):
+    """Replay the choice of pairs on a measured table: which policy finds the best ones first."""
+
+    verb: ClassVar[str] = "discover"
+    example: ClassVar[str] = (
+        "epistax discover pairs.csv --policy ids --policy random --seeds 3 --out run"
+    )
+
+    pairs: str = option(
+        ...,
+        "pair table (id1,id2,score), scores.parquet or square matrix",
+        metavar="PAIRS",
+        positional=True,
+        path=True,
+    )
+    policy: tuple[str, ...] = option(
+        (),
+        "how to choose: {choices}; repeat to compare",
+        choices=POLICIES,
+        metavar="NAME",
+        group="experiment",
+        auto="ids and random",
+    )
+    reward: str = option(
+        "score",
+        "what is sought: {choices}; the largest win (interaction = departure from additivity)",
+        choices=("score", "abs", "interaction"),
+        metavar="KIND",
+        group="experiment",
+    )
+    batch: int | None = option(
+        None,
+        "pairs measured a round",
+        metavar="B",
+        rule=POSITIVE,
+        group="experiment",
+        auto="2.5 % of the pairs",
+    )
+    rounds: int | None = option(
+        None,
+        "rounds after the random round 0",
+        metavar="T",
+        rule=POSITIVE,
+        group="experiment",
+        auto="until 42.5 % of the pairs are measured",
+    )
+    seeds: int = option(
+        1,
+        "runs a policy, with seeds seed .. seed+K-1",
+        metavar="K",
+        rule=POSITIVE,
+        group="experiment",
+    )
+    top: float = option(
+        0.05,
+        "share of the pairs that counts as the top",
+        metavar="F",
+        rule=FRACTION,
+        group="experiment",
+    )
+    at: tuple[float, ...] = option(
+        (0.1, 0.2, 0.4),
+        "measured shares at which to report; commas or repeat",
+        metavar="F,...",
+        rule=FRACTION,
+        split=True,
+        group="experiment",
+    )
+    known: tuple[str, ...] = option(
+        (),
+        "file of known interactions, or of gene sets, to count as they are found; repeat",
+        metavar="FILE",
+        path=True,
+        group="experiment",
+    )
+    belief: str = option(
+        "stacked",
+        "what predicts unmeasured pairs: {choices}",
+        choices=("stacked", "lowrank", "gibbs"),
+        metavar="NAME",
+        group="belief",
+    )
+    guide: str = option(
+        "normal",
+        "approximate posterior of lowrank: {choices}",
+        choices=("normal", "lowrank"),
+        metavar="NAME",
+        group="belief",
+    )
+    rank: int | Literal["auto"] = option(
+        "auto", "rank of the pair matrix", metavar="R", rule=POSITIVE, group="belief"
+    )
+    draws: int | None = option(
+        None,
+        "posterior draws a round",
+        metavar="S",
+        rule=POSITIVE,
+        group="belief",
+        auto="the policy's own number",
+    )
+    lam: float | None = option(
+        None,
+        "ids: weight of what is learned against what is lost",
+        metavar="L",
+        rule=NON_NEGATIVE,
+        group="belief",
+        auto="the policy's own value",
+    )
+    beta: float | None = option(
+        None,
+        "ucb: how many sd to add",
+        metavar="B",
+        rule=NON_NEGATIVE,
+        group="belief",
+        auto="the policy's own value",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Options):
+    """Measure speed and memory against a reference in the same run."""
+
+    verb: ClassVar[str] = "bench"
+    example: ClassVar[str] = "epistax bench moments --json > moments.jsonl"
+
+    suite: str = option(
+        ..., "what to measure: {choices}", choices=tuple(SUITES), metavar="SUITE", positional=True
+    )
+    size: int | None = option(
+        None,
+        "size of the problem (genes)",
+        metavar="N",
+        rule=POSITIVE,
+        group="measurement",
+        auto="the suite's own sizes",
+    )
+    repeats: int = option(
+        5,
+        "runs of each side, in turns; the median counts",
+        metavar="K",
+        rule=POSITIVE,
+        group="measurement",
+    )
+    device: str | None = option(
+        None,
+        "where our side runs",
+        choices=("cpu", "gpu"),
+        metavar="NAME",
+        group="measurement",
+        auto="the fastest present",
+    )
+    seed: int = option(
+        0, "seed of every random draw", metavar="N", rule=NON_NEGATIVE, group="measurement"
+    )
+    out: str | None = option(
+        None,
+        "directory for results.jsonl and run.json",
+        metavar="DIR",
+        result=False,
+        group="run",
+    )
+    resume: bool = option(False, "accept a finished run in --out", result=False, group="run")
+    force: bool = option(False, "replace an earlier run in --out", result=False, group="run")
+
+
+VERBS: dict[str, type[Options]] = {v.verb: v for v in (Check, Simulate, Discover, Bench)}

@@ -1,0 +1,36 @@
+"""Before jax is imported: eight devices on the host, and no silent broadcasting across ranks."""
+
+import os
+import signal
+from pathlib import Path
+
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+).strip()
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+# a shell starts background jobs with SIGINT ignored; the tests of signals send it to themselves
+signal.signal(signal.SIGINT, signal.default_int_handler)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The repository: here, or where EPISTAX_CHECKOUT says when the tests run beside a wheel."""
+    root = Path(os.environ.get("EPISTAX_CHECKOUT", Path(__file__).parents[1]))
+    if not (root / "pyproject.toml").is_file() or not (root / "engine").is_dir():
+        pytest.skip("no checkout at hand: set EPISTAX_CHECKOUT")
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_data(checkout: Path) -> Path:
+    """Measured data sets, kept outside the repository."""
+    default = checkout.parent / "shared" / "data"
+    folder = Path(os.environ.get("EPISTAX_SHARED_DATA", default))
+    if not folder.is_dir():
+        pytest.skip("no measured data at hand: set EPISTAX_SHARED_DATA")
+    return folder

@@ -1,0 +1,70 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from epistax.engine import reward as rewards
+
+
+def table(q=400, seed=0):
+    rng = np.random.default_rng(seed)
+    si, sj = rng.normal(size=(2, q)).astype(np.float32)
+    gap = rng.normal(size=q).astype(np.float32)
+    return si, sj, gap, np.ones(q, bool)
+
+
+def test_interaction_of_an_exact_expectation_is_zero():
+    si, sj, _, mask = table()
+    score = 0.3 + 0.7 * (si + sj) - 0.2 * si * sj
+    found = rewards.reward("interaction", score, mask, si, sj)
+    np.testing.assert_allclose(found, 0, atol=2e-5)
+    np.testing.assert_allclose(
+        rewards.expectation(score, mask, si, sj), [0.3, 0.7, -0.2], atol=1e-5
+    )
+
+
+def test_expectation_is_that_of_numpy_on_the_masked_rows_only():
+    si, sj, gap, mask = table()
+    mask = mask & (np.arange(len(si)) % 3 > 0)
+    score = np.where(mask, 0.5 * (si + sj) + gap, np.nan)  # what is not measured is not a number
+    x = np.stack([np.ones_like(si), si + sj, si * sj], axis=1)[mask]
+    wanted = np.linalg.lstsq(x.astype(np.float64), score[mask], rcond=None)[0]
+    np.testing.assert_allclose(rewards.expectation(score, mask, si, sj), wanted, atol=1e-5)
+
+
+def test_rewards_ignore_the_order_of_the_two_members():
+    si, sj, gap, mask = table()
+    one = rewards.reward("interaction", gap, mask, si, sj)
+    np.testing.assert_array_equal(one, rewards.reward("interaction", gap, mask, sj, si))
+    np.testing.assert_array_equal(rewards.reward("abs", gap, mask), np.abs(gap))
+    np.testing.assert_array_equal(rewards.reward("score", gap, mask), gap)
+
+
+def test_interaction_without_singles_says_so():
+    with pytest.raises(ValueError, match="single effects"):
+        rewards.reward("interaction", np.zeros(3, np.float32), np.ones(3, bool))
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_standard_scale_keeps_order_and_has_unit_spread(positive):
+    value = np.random.default_rng(1).standard_cauchy(500).astype(np.float32)
+    value = np.abs(value) if positive else value
+    mask = np.arange(500) < 400
+    scale = rewards.scale(value, mask, positive=positive)
+    z = np.asarray(rewards.standardise(value, scale, positive=positive))
+    assert (np.diff(z[np.argsort(value)]) >= 0).all()
+    np.testing.assert_allclose([z[mask].mean(), z[mask].std()], [0, 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_standard_errors_follow_the_slope_of_the_map(positive):
+    value = np.linspace(0.1, 5, 50).astype(np.float32)
+    scale = rewards.scale(value, np.ones(50, bool), positive=positive)
+    h = 1e-2
+    up, down = (rewards.standardise(value + d, scale, positive=positive) for d in (h, -h))
+    carried = rewards.standard_error(value, jnp.full(50, 0.3), scale, positive=positive)
+    np.testing.assert_allclose(carried, 0.3 * (up - down) / (2 * h), rtol=2e-3)
+
+
+def test_scale_of_nothing_measured_is_harmless():
+    scale = rewards.scale(np.zeros(5, np.float32), np.zeros(5, bool), positive=True)
+    assert [float(x) for x in scale] == [1.0, 0.0, 1.0]
