@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from epistax.engine.pairs import Pairs
 from epistax.engine.screen import Candidates, Measured
-from epistax.engine.types import Belief, Index, Info, Key, Scalar, Values
+from epistax.engine.types import Belief, Index, Info, Key, Picked, Values
 
 State: TypeAlias = Any  # a pytree: what the next step needs
 Batch: TypeAlias = Any  # a pytree of arrays with a common leading axis
@@ -41,4 +41,4 @@ class Posterior(NamedTuple):
 class Policy(NamedTuple):
     """Which open pairs to measure next: their positions and acquisition values, best first."""
 
-    choose: Callable[[Key, Posterior, Belief, Candidates], tuple[Index, Scalar | Values]]
+    choose: Callable[[Key, Posterior, Belief, Candidates], tuple[Index, Picked]]

@@ -17,7 +17,7 @@ from numpy import ndarray
 from epistax.engine.pairs import Pairs
 from epistax.engine.protocols import Policy, Posterior
 from epistax.engine.screen import Candidates, gather
-from epistax.engine.types import Belief, Index, Info, Key, Values
+from epistax.engine.types import Belief, Index, Info, Key, Picked
 
 
 class Round(NamedTuple):
@@ -32,7 +32,7 @@ class Round(NamedTuple):
 
 def campaign(
     key: Key,
-    posterior: Posterior | None,
+    posterior: Posterior,
     policy: Policy,
     pairs: Pairs,
     measure: Callable[[Int[ndarray, "b"]], tuple[Float[ndarray, "b"], Float[ndarray, "b"]]],
@@ -43,9 +43,8 @@ def campaign(
 ) -> Iterator[Round]:
     """Round 0 measures `first`; each of `rounds` further rounds fits, chooses and measures a batch.
 
-    measure(positions) returns scores and their standard errors. posterior None is for a policy
-    that asks nothing of a belief. The last batch is cut short where the pairs run out, and the
-    iteration ends there. Round t's keys are fold_in(key, t).
+    measure(positions) returns scores and their standard errors. The last batch is cut short where
+    the pairs run out, and the iteration ends there. Round t's keys are fold_in(key, t).
     """
     q = len(pairs.i)
     score, se = np.full(q, np.nan, np.float32), np.zeros(q, np.float32)
@@ -58,9 +57,8 @@ def campaign(
         value = np.full(len(chosen), np.nan, np.float32)
         if number:
             k_fit, k_choose = jax.random.split(jax.random.fold_in(key, number))
-            if posterior is not None:
-                measured = gather(pairs, score, se, np.flatnonzero(~open), length=total)
-                belief, info = posterior.fit(k_fit, belief, measured)
+            measured = gather(pairs, score, se, np.flatnonzero(~open), length=total)
+            belief, info = posterior.fit(k_fit, belief, measured)
             left = total - int((~open).sum())
             candidates = Candidates(table, jnp.asarray(open), jnp.int32(left))
             chosen, value = _choose(
@@ -78,7 +76,7 @@ def campaign(
 @partial(jax.jit, static_argnames=("posterior", "policy"))
 def _choose(
     key: Key, belief: Belief, candidates: Candidates, *, posterior: Posterior, policy: Policy
-) -> tuple[Index, Values]:
+) -> tuple[Index, Picked]:
     return policy.choose(key, posterior, belief, candidates)
 
 

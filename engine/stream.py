@@ -19,7 +19,7 @@ from epistax.engine.pairs import Pairs, tiles
 from epistax.engine.policy.bandits import upper_confidence
 from epistax.engine.policy.ids import explained, ratio
 from epistax.engine.posterior import moments
-from epistax.engine.types import Scalar, Values
+from epistax.engine.types import PerDraw, Picked, Scalar
 
 BINS, PASSES = 2048, 3  # thresholds: range / 2048^3 is below float32's spacing
 Tile: TypeAlias = Float[Array, "t t"]
@@ -66,7 +66,7 @@ def space(p: int, measured: Pairs, *, size: int) -> Space:
 @partial(jax.jit, static_argnames=("p", "size", "batch", "beta"))
 def upper_confidence_best(
     factors: moments.Factors, where: Space, *, p: int, size: int, batch: int, beta: float
-) -> tuple[Pairs, Values]:
+) -> tuple[Pairs, Picked]:
     """The batch open pairs of highest mu + beta sd, by closed-form moments."""
 
     def score(rows: Int[Array, "t"], columns: Int[Array, "t"]) -> Tile:
@@ -85,7 +85,7 @@ def directed_best(
     size: int,
     batch: int,
     lam: float,
-) -> tuple[Pairs, Values]:
+) -> tuple[Pairs, Picked]:
     """The batch open pairs of highest -Psi, with the information estimated by `self` (E2)."""
     low, high = extremes(draws, where, p=p, size=size)
     theta = thresholds(draws, where, remaining, low, high, p=p, size=size)
@@ -103,16 +103,16 @@ def best(
     p: int,
     size: int,
     batch: int,
-) -> tuple[Pairs, Values]:
+) -> tuple[Pairs, Picked]:
     """The batch open pairs of highest score, best first, visiting every tile once."""
 
     def visit(
-        carry: tuple[Values, Array, Array], tile: Space
-    ) -> tuple[tuple[Values, Array, Array], None]:
+        carry: tuple[Picked, Array, Array], tile: Space
+    ) -> tuple[tuple[Picked, Array, Array], None]:
         rows, columns, open = part(tile, p=p, size=size)
         value = jnp.where(open, score(rows, columns), -jnp.inf)
 
-        def merge(carry: tuple[Values, Array, Array]) -> tuple[Values, Array, Array]:
+        def merge(carry: tuple[Picked, Array, Array]) -> tuple[Picked, Array, Array]:
             top, place = jax.lax.top_k(value.reshape(-1), min(batch, size * size))
             merged = jnp.concatenate([carry[0], top])
             i = jnp.concatenate([carry[1], rows[place // size]])
@@ -146,10 +146,10 @@ def scores(draws: Draws, rows: Int[Array, "t"], columns: Int[Array, "t"]) -> Flo
     return product + effects + draws.b[:, None, None]
 
 
-def extremes(draws: Draws, where: Space, *, p: int, size: int) -> tuple[Values, Values]:
+def extremes(draws: Draws, where: Space, *, p: int, size: int) -> tuple[PerDraw, PerDraw]:
     """Least and greatest open reward of every draw: [s], [s]."""
 
-    def visit(carry: tuple[Values, Values], tile: Space) -> tuple[tuple[Values, Values], None]:
+    def visit(carry: tuple[PerDraw, PerDraw], tile: Space) -> tuple[tuple[PerDraw, PerDraw], None]:
         rows, columns, open = part(tile, p=p, size=size)
         s = scores(draws, rows, columns)
         low = jnp.where(open[None], s, jnp.inf).min((1, 2))
@@ -164,19 +164,19 @@ def thresholds(
     draws: Draws,
     where: Space,
     remaining: Int[Array, ""],
-    low: Values,
-    high: Values,
+    low: PerDraw,
+    high: PerDraw,
     *,
     p: int,
     size: int,
-) -> Values:
+) -> PerDraw:
     """The remaining-th largest open reward of every draw, [s], by refining a histogram.
 
     Each pass counts the open rewards in BINS equal bins of the bracket and keeps the bin that
     holds the rank: after PASSES passes the lower edge is the threshold to range / BINS^PASSES.
     """
 
-    def refine(bracket: tuple[Values, Values], _: None) -> tuple[tuple[Values, Values], None]:
+    def refine(bracket: tuple[PerDraw, PerDraw], _: None) -> tuple[tuple[PerDraw, PerDraw], None]:
         low, width = bracket
 
         def count(carry: tuple[Array, Array], tile: Space) -> tuple[tuple[Array, Array], None]:
@@ -204,7 +204,7 @@ def thresholds(
     return jax.lax.scan(refine, (low, width), None, length=PASSES)[0][0]
 
 
-def psi(s: Float[Array, "s t t"], best: Scalar, theta: Values, lam: float) -> Tile:
+def psi(s: Float[Array, "s t t"], best: Scalar, theta: PerDraw, lam: float) -> Tile:
     """Delta^lambda / v of every cell of a tile."""
     mean = s.mean(0)
     variance = ((s - mean[None]) ** 2).mean(0)

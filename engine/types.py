@@ -16,4 +16,6 @@ Info: TypeAlias = dict[str, Any]  # named scalars for a human; the next step nev
 Values: TypeAlias = Float[Array, "q"]
 Mask: TypeAlias = Bool[Array, "q"]
 Index: TypeAlias = Int[Array, "b"]
+Picked: TypeAlias = Float[Array, "b"]  # acquisition values of the pairs at Index
+PerDraw: TypeAlias = Float[Array, "s"]
 Scalar: TypeAlias = Float[Array, ""]

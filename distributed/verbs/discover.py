@@ -28,6 +28,7 @@ from epistax.distributed.store import Store
 from epistax.engine import rounds
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
+from epistax.engine.posterior.ignorant import IGNORANT
 from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
@@ -223,7 +224,7 @@ class Replay:
         first = rounds.shared_first(k_first, len(data.score), study.batch)
         return rounds.campaign(
             k_rounds,
-            None if name == "random" else self.belief,
+            IGNORANT if name == "random" else self.belief,
             policies.policy(name, study.settings, p=len(data.names)),
             data.pairs,
             lambda chosen: (data.score[chosen], data.se[chosen]),

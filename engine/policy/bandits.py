@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from epistax.engine.policy import batch
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Candidates
-from epistax.engine.types import Belief, Index, Key, Values
+from epistax.engine.types import Belief, Index, Key, Picked
 
 
 def upper_confidence(
@@ -24,14 +24,14 @@ def upper_confidence(
 
 def thompson_one(
     key: Key, posterior: Posterior, belief: Belief, candidates: Candidates, size: int
-) -> tuple[Index, Values]:
+) -> tuple[Index, Picked]:
     """The best pairs of a single joint draw."""
     return batch.best(posterior.sample(key, belief, candidates.pairs), candidates, size)
 
 
 def thompson_parallel(
     key: Key, posterior: Posterior, belief: Belief, candidates: Candidates, size: int
-) -> tuple[Index, Values]:
+) -> tuple[Index, Picked]:
     """Each slot takes the best pair of its own draw that no earlier slot took; keys by slot."""
 
     def slot(open: jax.Array, n: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:

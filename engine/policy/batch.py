@@ -6,14 +6,14 @@ alike; deflation conditions on each pick before the next (spec, sections 9 and 1
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from epistax.engine.policy.ids import ratio
 from epistax.engine.screen import Candidates
-from epistax.engine.types import Index, Scalar, Values
+from epistax.engine.types import Index, Picked, Scalar, Values
 
 
-def best(score: Values, candidates: Candidates, size: int) -> tuple[Index, Values]:
+def best(score: Values, candidates: Candidates, size: int) -> tuple[Index, Picked]:
     """Positions and scores of the size highest open pairs; ties go to the lower position."""
     top, index = jax.lax.top_k(jnp.where(candidates.open, score, -jnp.inf), size)
     return index, top
@@ -26,7 +26,7 @@ def deflate(
     noise: Scalar | float,
     lam: float,
     size: int,
-) -> tuple[Int[Array, "b"], Float[Array, "b"]]:
+) -> tuple[Index, Picked]:
     """Pick size pairs in turn; after each, condition every draw's deviation on its measurement.
 
     A = S - mean, v = mean_s A^2; pick x = argmin Delta^lambda / v; then

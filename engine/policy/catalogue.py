@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from epistax.engine.policy import bandits, batch, ids
 from epistax.engine.protocols import Policy, Posterior
 from epistax.engine.screen import Candidates
-from epistax.engine.types import Belief, Index, Key, Values
+from epistax.engine.types import Belief, Index, Key, Picked, Values
 
 ALIASES = {"ids": "ids-self", "ts": "ts-par"}
 NAMES = (
@@ -58,7 +58,7 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
 
     def choose(
         key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
-    ) -> tuple[Index, Values]:
+    ) -> tuple[Index, Picked]:
         pairs = candidates.pairs
         if name == "random":
             score = jax.random.uniform(key, candidates.open.shape)
@@ -80,7 +80,7 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
 
     def directed(
         key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
-    ) -> tuple[Index, Values]:
+    ) -> tuple[Index, Picked]:
         k_draw, k_group = jax.random.split(key)
         s = draws(k_draw, posterior, belief, candidates, settings.draws)
         delta = ids.regret(s, candidates.open)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from epistax.engine.pairs import Pairs
-from epistax.engine.types import Key, Values
+from epistax.engine.types import Key, PerDraw, Values
 
 GROUPS = 32  # most clusters of draws, spec section 9 E4
 
@@ -33,7 +33,7 @@ def regret(s: Float[Array, "s q"], open: Bool[Array, "q"]) -> Values:
     return best - s.mean(0)
 
 
-def threshold(s: Float[Array, "s q"], open: Bool[Array, "q"], rank: Int[Array, ""]) -> Values:
+def threshold(s: Float[Array, "s q"], open: Bool[Array, "q"], rank: Int[Array, ""]) -> PerDraw:
     """The rank-th largest open value of every draw, [s], by bisection on the value.
 
     Exact up to the spacing of float32 inside the draw's range: a full sort of 1e5 values a draw
@@ -42,7 +42,7 @@ def threshold(s: Float[Array, "s q"], open: Bool[Array, "q"], rank: Int[Array, "
     low = jnp.where(open[None, :], s, jnp.inf).min(1)
     high = jnp.where(open[None, :], s, -jnp.inf).max(1)
 
-    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: Array, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = 0.5 * (low + high)
         enough = ((s >= middle[:, None]) & open[None, :]).sum(1) >= rank
@@ -71,21 +71,28 @@ def explained(s: Float[Array, "s *q"], inside: Bool[Array, "s *q"]) -> Float[Arr
 def information_groups(
     s: Float[Array, "s q"], group: Int[Array, "s"], *, corrected: bool = True
 ) -> Values:
-    """E1 and E4: C = the group of the draw; between-group variance, less its null expectation.
+    """E1 and E4: C = the group of the draw; variance between groups, less its null expectation."""
+    if not corrected:
+        return ((group_means(s, group) - s.mean(0)[None, :]) ** 2).mean(0)
+    return jnp.maximum(between_less_null(s, group), 0.0)
+
+
+def between_less_null(s: Float[Array, "s q"], group: Int[Array, "s"]) -> Values:
+    """[SSB - (G-1) SSW / (s-G)] / s: unbiased for 0 where the groups mean nothing.
 
     Uncorrected, G groups of s draws claim (G-1)/s of a variance that has nothing to do with them.
     """
-    n = s.shape[0]
-    same = (group[:, None] == group[None, :]).astype(s.dtype)
-    size = same.sum(1)
-    fitted = (same @ s) / size[:, None]  # every draw's group mean
+    n, fitted = s.shape[0], group_means(s, group)
     between = ((fitted - s.mean(0)[None, :]) ** 2).sum(0)
-    if not corrected:
-        return between / n
     within = ((s - fitted) ** 2).sum(0)
-    groups = (1.0 / size).sum()
-    null = (groups - 1) * within / jnp.maximum(n - groups, 1.0)
-    return jnp.maximum(between - null, 0.0) / n
+    groups = (1.0 / (group[:, None] == group[None, :]).sum(1)).sum()
+    return (between - (groups - 1) * within / jnp.maximum(n - groups, 1.0)) / n
+
+
+def group_means(s: Float[Array, "s q"], group: Int[Array, "s"]) -> Float[Array, "s q"]:
+    """Every draw's mean over the draws of its group."""
+    same = (group[:, None] == group[None, :]).astype(s.dtype)
+    return (same @ s) / same.sum(1)[:, None]
 
 
 def information_argmax(
@@ -126,7 +133,7 @@ def kmeans(key: Key, x: Float[Array, "s d"], *, groups: int, steps: int = 20) ->
         # |x|^2 is the same for all centres of a row
         return ((centre**2).sum(1)[None, :] - 2 * x @ centre.T).argmin(1)
 
-    def step(_: int, centre: Float[Array, "k d"]) -> Float[Array, "k d"]:
+    def step(_: Array, centre: Float[Array, "k d"]) -> Float[Array, "k d"]:
         member = jax.nn.one_hot(nearest(centre), groups, axis=0)
         size = member.sum(1)[:, None]
         return jnp.where(size > 0, member @ x / jnp.maximum(size, 1), centre)

@@ -114,7 +114,7 @@ def sweep(
 
     def one(i: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         u, a = state
-        x = u * chain.s
+        x = u * chain.s[None, :]
         ui, ai = factors_of(
             jax.random.fold_in(k_u, i), x, y[i] - chain.b - a, weight[i], config.effect_sd
         )
@@ -165,7 +165,9 @@ def noise_variance(
     """sigma^2 from its inverse-gamma conditional. Exact where no pair has an se of its own."""
     if config.noise is not None:
         return jnp.float32(config.noise) ** 2
-    fitted = chain.b + chain.a[:, None] + chain.a[None, :] + (chain.u * chain.s) @ chain.u.T
+    fitted = (
+        chain.b + chain.a[:, None] + chain.a[None, :] + (chain.u * chain.s[None, :]) @ chain.u.T
+    )
     known = jnp.triu(mask, 1)
     rss = jnp.where(known, (y - fitted) ** 2, 0.0).sum()
     return (RATE + rss / 2) / jax.random.gamma(key, SHAPE + known.sum() / 2)
@@ -206,4 +208,4 @@ def prior(key: Key, config: Gibbs, p: int) -> Chain:
 def reward_of(chain: Chain, pairs: Pairs) -> Values:
     """The rewards of the pairs under one chain, without noise."""
     i, j = pairs
-    return chain.b + chain.a[i] + chain.a[j] + ((chain.u * chain.s)[i] * chain.u[j]).sum(-1)
+    return chain.b + chain.a[i] + chain.a[j] + (chain.u[i] * chain.u[j]) @ chain.s

@@ -163,9 +163,9 @@ def _reward(site: dict[str, Any], pairs: Pairs | None) -> Float[Array, "*where"]
     b, s, u = site["b"], site["s"], site["u"]
     a = site.get("a", jnp.zeros(u.shape[0]))
     if pairs is None:
-        return b + a[:, None] + a[None, :] + (u * s) @ u.T
+        return b + a[:, None] + a[None, :] + (u * s[None, :]) @ u.T
     i, j = pairs
-    return b + a[i] + a[j] + ((u * s)[i] * u[j]).sum(-1)
+    return b + a[i] + a[j] + (u[i] * u[j]) @ s
 
 
 class _Guide(NamedTuple):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+from numpy import ndarray
 
 from epistax.engine.pairs import Pairs
 from epistax.engine.types import Scalar, Values
@@ -35,9 +36,10 @@ class Factors(NamedTuple):
 def of_pairs(factors: Factors, pairs: Pairs) -> tuple[Values, Values]:
     """Mean and variance of the reward of each pair: [q], [q]."""
     left, right = rows(factors, pairs.i), rows(factors, pairs.j)
-    scale = factors.s * (left.mean * right.mean)
+    scale = factors.s[None, :] * (left.mean * right.mean)
     mean = factors.b + left.effect + right.effect + scale.sum(-1)
-    second = (factors.s**2 + factors.s_sd**2) * (left.second * right.second)
+    square = factors.s**2 + factors.s_sd**2
+    second = square[None, :] * (left.second * right.second)
     var = factors.b_sd**2 + left.effect_var + right.effect_var + (second - scale**2).sum(-1)
     return mean, jnp.maximum(var, 0.0)
 
@@ -47,11 +49,12 @@ def of_tile(
 ) -> tuple[Float[Array, "m n"], Float[Array, "m n"]]:
     """Mean and variance of every pair of rows i and columns j, as matrix products."""
     left, right = rows(factors, i), rows(factors, j)
-    mean = (left.mean * factors.s) @ right.mean.T
+    mean = (left.mean * factors.s[None, :]) @ right.mean.T
     mean += factors.b + left.effect[:, None] + right.effect[None, :]
+    square = factors.s**2 + factors.s_sd**2
     # one product of inner size 2r: [E s^2 E u_i^2, -(E s)^2 (E u_i)^2] . [E u_j^2, (E u_j)^2]
     power = jnp.concatenate(
-        [left.second * (factors.s**2 + factors.s_sd**2), -((left.mean * factors.s) ** 2)], axis=1
+        [left.second * square[None, :], -((left.mean * factors.s[None, :]) ** 2)], axis=1
     )
     var = power @ jnp.concatenate([right.second, right.mean**2], axis=1).T
     var += factors.b_sd**2 + left.effect_var[:, None] + right.effect_var[None, :]
@@ -67,7 +70,7 @@ class Rows(NamedTuple):
     second: Float[Array, "n r"]
 
 
-def rows(factors: Factors, index: Int[Array, "n"]) -> Rows:
+def rows(factors: Factors, index: Int[Array | ndarray, "n"]) -> Rows:
     """Gather the vectors of these perturbations."""
     mean, sd = factors.u[index], factors.u_sd[index]
     return Rows(factors.a[index], factors.a_sd[index] ** 2, mean, mean**2 + sd**2)

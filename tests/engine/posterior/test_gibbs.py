@@ -73,9 +73,7 @@ def test_intervals_cover_what_was_not_measured():
     u = rng.normal(size=(p, 2))
     y = ((u * np.array([1.0, -0.8])) @ u.T)[pairs.i, pairs.j].astype(np.float32)
     chosen = rng.choice(len(y), 150, replace=False)
-    posterior = gibbs(
-        Gibbs(rank=2, chains=200, sweeps=150, effect_sd=0.3), p=p, reward="score"
-    )
+    posterior = gibbs(Gibbs(rank=2, chains=200, sweeps=150, effect_sd=0.3), p=p, reward="score")
     belief, _ = posterior.fit(
         jax.random.key(0), None, gather(pairs, y, np.zeros_like(y), chosen, length=150)
     )
