@@ -32,6 +32,7 @@ from epistax.engine.types import Belief, Info, Key, Values
 
 GRID = 2048  # up to this many perturbations a p x p product is cheaper than gathering pairs
 GUIDE_RANK = 20  # columns of W in the low-rank guide, spec section 8
+START_NOISE = 0.1  # of the standard scale, see _initial
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def lowrank(
     def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Fitted, Info]:
         observed, scale = observe(measured, reward, singles, p)
         k_init, k_run = jax.random.split(key)
-        restarts, shapes = config.restarts, _shapes(config, p)
-        start = jax.vmap(lambda k: _initial(k, shapes))(jax.random.split(k_init, restarts))
+        restarts = config.restarts
+        start = jax.vmap(lambda k: _initial(k, config, p))(jax.random.split(k_init, restarts))
         steps = config.steps
         if belief is not None:
             # fresh starts run beside the old belief: with few pairs measured it may have
@@ -202,30 +203,38 @@ def _optimiser(config: LowRank) -> optax.GradientTransformation:
     return optax.adam(config.learning_rate)
 
 
-def _shapes(config: LowRank, p: int) -> dict[str, tuple[int, ...]]:
-    """Shapes of the guide's parameters, as numpyro names them."""
+def _sites(config: LowRank, p: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the program's unknowns, in the order in which numpyro flattens them."""
     sites: dict[str, tuple[int, ...]] = {"b": (), "s": (config.rank,), "u": (p, config.rank)}
     if config.gene_effects:
         sites |= {"tau": (), "a": (p,)}
     if config.noise is None:
         sites["sigma"] = ()
-    if config.guide == "normal":
-        return {f"{k}_auto_{part}": v for k, v in sites.items() for part in ("loc", "scale")}
-    size = sum(math.prod(v) for v in sites.values())
-    return {
-        "auto_loc": (size,),
-        "auto_scale": (size,),
-        "auto_cov_factor": (size, min(GUIDE_RANK, p)),
+    return dict(sorted(sites.items()))
+
+
+def _initial(key: Key, config: LowRank, p: int) -> dict[str, Array]:
+    """The guide's start: means from N(0, .3^2), since u = 0 is a saddle; every sd .1; W = 0.
+
+    sigma starts at .1: while it is large the likelihood is weak, and the prior switches off
+    components that the data would have kept.
+    """
+    sites = _sites(config, p)
+    locs = {
+        name: math.log(START_NOISE) + jnp.zeros(shape)
+        if name == "sigma"
+        else 0.3 * jax.random.normal(jax.random.fold_in(key, n), shape)
+        for n, (name, shape) in enumerate(sites.items())
     }
-
-
-def _initial(key: Key, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
-    """Means from N(0, .3^2), since u = 0 is a saddle; every sd .1; the low-rank part 0."""
+    narrow = math.log(0.1)
+    if config.guide == "normal":
+        scales = {f"{name}_auto_scale": jnp.full(shape, narrow) for name, shape in sites.items()}
+        return {f"{name}_auto_loc": loc for name, loc in locs.items()} | scales
+    loc = jnp.concatenate([x.reshape(-1) for x in locs.values()])
     return {
-        name: 0.3 * jax.random.normal(jax.random.fold_in(key, n), shape)
-        if name.endswith("loc")
-        else jnp.full(shape, math.log(0.1) if name.endswith("scale") else 0.0)
-        for n, (name, shape) in enumerate(sorted(shapes.items()))
+        "auto_loc": loc,
+        "auto_scale": jnp.full(loc.shape, narrow),
+        "auto_cov_factor": jnp.zeros((loc.size, min(GUIDE_RANK, p))),
     }
 
 
