@@ -88,7 +88,7 @@ def sample_chains(
 ) -> Chain:
     """Move every chain by this many sweeps; chain c of sweep t has its own key."""
     y = observed.value + observed.value.T  # symmetric, so that row i holds all of i's partners
-    noise = observed.variance + observed.variance.T
+    noise = observed.variance + observed.variance.T + jnp.zeros_like(y)
     mask = observed.mask | observed.mask.T
 
     def body(chains: Chain, t: Array) -> tuple[Chain, None]:

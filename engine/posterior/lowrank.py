@@ -62,11 +62,14 @@ class Fitted(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """What the program conditions on, as a p x p upper triangle (pairs None) or as a list."""
+    """What the program conditions on, as a p x p upper triangle (pairs None) or as a list.
+
+    variance is se^2 per pair; a single 0 where no pair has one, which saves a logarithm a pair.
+    """
 
     pairs: Pairs | None
     value: Float[Array, "*where"]
-    variance: Float[Array, "*where"]
+    variance: Float[Array, "*where"] | Float[Array, ""]
     mask: Bool[Array, "*where"]
 
 
@@ -119,12 +122,14 @@ def observe(
     positive = reward != "score"
     scale = rewards.scale(raw, measured.mask, positive=positive)
     value = rewards.standardise(raw, scale, positive=positive)
-    variance = rewards.standard_error(raw, measured.se, scale, positive=positive) ** 2
+    variance = jnp.zeros(())
+    if bool((measured.se > 0).any()):
+        variance = rewards.standard_error(raw, measured.se, scale, positive=positive) ** 2
     if p > GRID:
         return Observed(measured.pairs, value, variance, measured.mask), scale
     place = (jnp.where(measured.mask, i, p), j)  # padding falls outside and is dropped
     empty = jnp.zeros((p, p))
-    grids = (empty.at[place].set(x, mode="drop") for x in (value, variance))
+    grids = (empty.at[place].set(x, mode="drop") if x.ndim else x for x in (value, variance))
     return Observed(None, *grids, (empty > 0).at[place].set(measured.mask, mode="drop")), scale
 
 
