@@ -1,7 +1,8 @@
 """Gibbs sampler for symmetric additive and multiplicative effects with gene-wise noise.
 
 y_ij = a_i + a_j + sum_k d_k u_ik u_jk + e_ij,   e_ij ~ N(0, tau h_i h_j),   d_k = +1, -1, +1, ...
-(a_i, u_i) ~ N(B' z_i, diag(1 / alpha)),   h_i ~ InvGamma(c/2, c/2),   alpha_k ~ Gamma(1, .1 / sqrt r)
+(a_i, u_i) ~ N(B' z_i, diag(1 / alpha)),   B_lk ~ N(0, 1 / alpha_k)
+alpha_k ~ Gamma(1, .1 / sqrt r),   h_i ~ InvGamma(pull / 2, pull / 2),   tau ~ InvGamma(1, .1)
 
 y is in units of its own root mean square; z_i are features of gene i, the first one constant.
 A measured value is y_ij + N(0, se_ij^2): e_ij belongs to what is sought, se_ij does not.
@@ -41,29 +42,30 @@ class Chain(NamedTuple):
 def start(key: Key, p: int, d: int, r: int) -> Chain:
     """Small random effects: all zero would be a fixed point of the multiplicative part."""
     effect = 0.3 * r**-0.25 * jax.random.normal(key, (p, r + 1)).at[:, 0].set(0.0)
-    precision = jnp.full(r + 1, r**0.5)
-    return Chain(effect, jnp.zeros((d, r + 1)), precision, jnp.ones(p), jnp.asarray(0.5))
+    precision = jnp.full(r + 1, r**0.5, jnp.float32)
+    return Chain(effect, jnp.zeros((d, r + 1)), precision, jnp.ones(p), jnp.float32(0.5))
 
 
-def sweep(key: Key, chain: Chain, table: Table, z: Float[Array, "p d"], pull: float) -> Chain:
+def sweep(
+    key: Key, chain: Chain, table: Table, z: Float[Array, "p d"], pull: Scalar | float
+) -> Chain:
     """Draw every block once from its conditional: effects, their prior, then the noise."""
-    ke, kp, kn, ko = jax.random.split(key, 4)
-    order = jax.random.permutation(ko, len(z))
-    effect = _effects(ke, chain, table, z, order)
+    ke, kp, kn = jax.random.split(key, 3)
+    effect = _effects(ke, chain, table, z)
     slope, precision = _prior(kp, effect, chain.precision, z)
-    spread, level = _noise(kn, chain._replace(effect=effect), table, order, pull)
+    spread, level = _noise(kn, chain._replace(effect=effect), table, pull)
     return Chain(effect, slope, precision, spread, level)
 
 
 def mean(chain: Chain) -> Float[Array, "p p"]:
     """a_i + a_j + u_i' D u_j."""
     a, u = chain.effect[:, 0], chain.effect[:, 1:]
-    return a[:, None] + a + (u * signs(u.shape[1])) @ u.T
+    return a[:, None] + a[None, :] + (u * signs(u.shape[1])[None, :]) @ u.T
 
 
 def variance(chain: Chain) -> Float[Array, "p p"]:
-    """tau h_i h_j."""
-    return chain.level * chain.spread[:, None] * chain.spread
+    """Tau h_i h_j."""
+    return chain.level * jnp.outer(chain.spread, chain.spread)
 
 
 def signs(r: int) -> Float[Array, "r"]:
@@ -71,22 +73,22 @@ def signs(r: int) -> Float[Array, "r"]:
     return jnp.where(jnp.arange(r) % 2 == 0, 1.0, -1.0)
 
 
-def _effects(key, chain, table, z, order):
+def _effects(key, chain, table, z):
     weight = table.known / (variance(chain) + table.se**2)
-    shift = (z @ chain.slope) * chain.precision
+    shift = (z @ chain.slope) * chain.precision[None, :]
     noise = jax.random.normal(key, chain.effect.shape)
     sign = jnp.concatenate([jnp.ones(1), signs(noise.shape[1] - 1)])
 
     def gene(effect, i):
         # row j of x is what multiplies (a_i, u_i) in y_ij
-        x = (effect * sign).at[:, 0].set(1.0)
+        x = (effect * sign[None, :]).at[:, 0].set(1.0)
         wx = x * weight[i][:, None]
         root = jnp.linalg.cholesky(x.T @ wx + jnp.diag(chain.precision))
         side = wx.T @ (table.value[i] - effect[:, 0]) + shift[i]
         half = solve_triangular(root, side, lower=True) + noise[i]
         return effect.at[i].set(solve_triangular(root.T, half, lower=False)), None
 
-    return jax.lax.scan(gene, chain.effect, order)[0]
+    return jax.lax.scan(gene, chain.effect, jnp.arange(len(z)))[0]
 
 
 def _prior(key, effect, precision, z):
@@ -94,27 +96,35 @@ def _prior(key, effect, precision, z):
     kb, ka = jax.random.split(key)
     root = jnp.linalg.cholesky(z.T @ z + jnp.eye(d))
     noise = solve_triangular(root.T, jax.random.normal(kb, (d, len(precision))), lower=False)
-    slope = cho_solve((root, True), z.T @ effect) + noise / jnp.sqrt(precision)
+    slope = cho_solve((root, True), z.T @ effect) + noise / jnp.sqrt(precision)[None, :]
     square = jnp.sum((effect - z @ slope) ** 2, 0) + jnp.sum(slope**2, 0)
     rate = 0.1 * (len(precision) - 1) ** -0.5 + square / 2
-    return slope, jax.random.gamma(ka, 1 + (p + d) / 2, (len(precision),)) / rate
+    return slope, _gamma(ka, jnp.full(len(precision), 1 + (p + d) / 2)) / rate
 
 
-def _noise(key, chain, table, order, pull):
-    ke, kh, kt = jax.random.split(key, 3)
-    v, known, h = variance(chain), table.known, chain.spread
-    rest = table.value - mean(chain)
-    # split each residual into e_ij, which the noise model is about, and the measurement error
+def _noise(key, chain, table, pull):
+    kh, kt = jax.random.split(key)
+    v, known = variance(chain), table.known
+    # the share of e_ij in a residual, and what the measurement error leaves open about it
     keep = v / (v + table.se**2)
-    error = jnp.triu(jax.random.normal(ke, v.shape) * jnp.sqrt(keep) * table.se, 1)
-    square = known * (keep * rest + error + error.T) ** 2
-    gamma = jax.random.gamma(kh, (pull + known.sum(1)) / 2)
+    square = known * ((keep * (table.value - mean(chain))) ** 2 + keep * table.se**2)
+    gamma = _gamma(kh, (pull + known.sum(1)) / 2)
 
     def gene(h, i):
         return h.at[i].set((pull + (square[i] / h).sum() / chain.level) / 2 / gamma[i]), None
 
-    h = jax.lax.scan(gene, h, order)[0]
+    h = jax.lax.scan(gene, chain.spread, jnp.arange(len(v)))[0]
     # tau and the common size of h are not both identified: the geometric mean of h is 1
     h = h / jnp.exp(jnp.mean(jnp.log(h)))
-    total = jnp.sum(square / (h[:, None] * h)) / 4
-    return h, (0.1 + total) / jax.random.gamma(kt, 1.0 + known.sum() / 4)
+    total = jnp.sum(square / jnp.outer(h, h)) / 4
+    return h, (0.1 + total) / _gamma(kt, 1.0 + known.sum() / 4)
+
+
+def _gamma(key, shape):
+    """Gamma(shape, 1) by the cube of a normal (Wilson and Hilferty 1931).
+
+    From shape 5 on its quantiles are within .3 % between 5 and 99 %, and 2 % low at 1 %;
+    there is no rejection loop to compile.
+    """
+    root = 1 - 1 / (9 * shape) + jax.random.normal(key, shape.shape) / (3 * jnp.sqrt(shape))
+    return shape * jnp.maximum(root, 0.05) ** 3

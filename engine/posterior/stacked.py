@@ -5,6 +5,11 @@ Additive, multiplicative and noise effects of every gene are stacked in one hier
 and genes whose pairs scatter widely are known to hold extreme rewards. For `interaction` the
 signed score is the residual of the expectation E(s_i, s_j); measured pairs are a biased sample, so
 E is refitted in every draw to the table of measured scores completed by that draw.
+
+Rewards are told on the scale f(R) = 1 / (1 + exp((cut - R) / width)): cut is the belief's own
+estimate of the reward that the best `top` of all pairs reach, width a third of its distance from
+the median. f rises with R, and so steeply at the cut that its mean ranks pairs much as
+P(R > cut) does; its maximum is near 1 in every draw, so that regrets differ between pairs.
 """
 
 from dataclasses import dataclass
@@ -13,8 +18,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import ndtr
+import numpy as np
 from jaxtyping import Array, Float
+from numpy import ndarray
 
 from epistax.engine.pairs import Pairs
 from epistax.engine.posterior import effects
@@ -22,39 +28,52 @@ from epistax.engine.posterior.effects import Chain, Table
 from epistax.engine.protocols import Posterior
 from epistax.engine.reward import Kind, signed
 from epistax.engine.screen import Measured
-from epistax.engine.types import Info, Key, Scalar, Values
+from epistax.engine.types import Belief, Info, Key, Scalar, Values
+
+# nodes and weights of E g(x), x ~ N(0, 1)
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 
 
 @dataclass(frozen=True)
 class Stacked:
-    """rank None: by the number of genes; pull: prior weight of h_i = 1, in measured pairs."""
+    """Settings. rank None: p / 6 within 2..16, an upper bound that the prior prunes.
+
+    cold, warm: sweeps before the first kept draw without and with an earlier belief; pull: prior
+    weight of a common noise level, in measured pairs per gene; top: the share of pairs sought.
+    """
 
     rank: int | None = None
     cold: int = 60
     warm: int = 60
     draws: int = 64
     pull: float = 10.0
+    top: float = 0.05
 
 
 class Drawn(NamedTuple):
-    """s posterior draws, the moments of the reward over them, and the table they complete."""
+    """s draws of all unknowns in units of `unit`, and the moments of f(R) over them.
+
+    last is where the next fit starts; plane holds each draw's refit of E.
+    """
 
     last: Chain
     chains: Chain
     plane: Float[Array, "s 3"]
-    mean: Float[Array, "p p"]
-    var: Float[Array, "p p"]
     table: Table
     unit: Scalar
+    cut: Scalar
+    width: Scalar
+    mean: Float[Array, "p p"]
+    var: Float[Array, "p p"]
 
 
 def stacked(
-    config: Stacked, *, p: int, reward: Kind, singles: Float[Array, "p"] | None
+    config: Stacked, *, p: int, reward: Kind, singles: Float[Array | ndarray, "p"] | None
 ) -> Posterior:
-    """Posterior over rewards in the units of score; singles are the single effects, if known.
+    """The posterior over f(R); singles are the single effects, known from the start, if any.
 
-    A measured pair has its measured reward, with no variance but that of the expectation.
-    Rounds share one compilation as long as the measured table keeps its length.
+    A measured pair has its measured reward: it varies with the expectation only. Rounds share
+    one compilation as long as the measured table keeps its length. Memory is draws p r + p^2.
     """
     if reward == "interaction" and singles is None:
         raise ValueError("reward 'interaction' needs singles; give them or choose 'score' or 'abs'")
@@ -62,98 +81,135 @@ def stacked(
         raise ValueError(f"singles has {len(singles)} values for {p} genes")
     r = config.rank or max(2, min(16, p // 6))
     s = jnp.zeros(p) if singles is None else jnp.asarray(singles, jnp.float32)
-    z = _features(s) if singles is not None else jnp.ones((p, 1))
+    z = jnp.ones((p, 1)) if singles is None else _features(s)
 
-    def fit(key: Key, belief: Drawn | None, measured: Measured) -> tuple[Drawn, Info]:
-        ks, kf = jax.random.split(key)
-        chain = effects.start(ks, p, z.shape[1], r) if belief is None else belief.last
+    def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Drawn, Info]:
+        k_start, k_fit = jax.random.split(key)
+        chain = effects.start(k_start, p, z.shape[1], r) if belief is None else belief.last
         burn = config.cold if belief is None else config.warm
-        return _fit(kf, chain, burn, measured, s, z, config.pull, kind=reward, draws=config.draws)
+        return _fit(
+            k_fit, chain, burn, measured, s, z, config.pull, config.top,
+            kind=reward, draws=config.draws,
+        )  # fmt: skip
 
     def moments(belief: Drawn, pairs: Pairs) -> tuple[Values, Values]:
         return belief.mean[pairs.i, pairs.j], belief.var[pairs.i, pairs.j]
 
     def sample(key: Key, belief: Drawn, pairs: Pairs) -> Values:
-        return _sample(key, belief, pairs, s, kind=reward)
+        k_draw, k_noise = jax.random.split(key)
+        d = jax.random.randint(k_draw, (), 0, config.draws)
+        chain, plane = jax.tree.map(lambda x: x[d], (belief.chains, belief.plane))
+        m, v = _signed(chain, plane, belief.table, s)
+        noise = jax.random.normal(k_noise, pairs.i.shape)
+        m, v = m[pairs.i, pairs.j], v[pairs.i, pairs.j]
+        return scale(belief, belief.unit * _reward(m + jnp.sqrt(v) * noise, reward))
 
     return Posterior(fit, moments, sample)
 
 
-def _features(s: Float[Array, "p"]) -> Float[Array, "p 3"]:
+def scale(belief: Drawn, reward: Float[Array | ndarray, "..."]) -> Float[Array, "..."]:
+    """f(R) of rewards in the units of score."""
+    return jax.nn.sigmoid((jnp.asarray(reward) - belief.cut) / belief.width)
+
+
+@partial(jax.jit, static_argnames=("kind", "draws"))
+def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
+    k_sweep, k_cut = jax.random.split(key)
+    table, unit = _table(measured, s, kind)
+    project = _projection(s)
+
+    def step(t, carry):
+        chain, chains, plane = carry
+        chain = effects.sweep(jax.random.fold_in(k_sweep, t), chain, table, z, pull)
+        full = jnp.where(table.known > 0, table.value, effects.mean(chain))
+        b = project(full) if kind == "interaction" else jnp.zeros(3)
+        row = jnp.maximum(t - burn, 0)  # burn-in writes row 0 over and over
+        chains = jax.tree.map(lambda x, y: x.at[row].set(y), chains, chain)
+        return chain, chains, plane.at[row].set(b)
+
+    empty = jax.tree.map(lambda x: jnp.zeros((draws, *x.shape), x.dtype), chain)
+    carry = (chain, empty, jnp.zeros((draws, 3)))
+    last, chains, plane = jax.lax.fori_loop(0, burn + draws, step, carry)
+    cut, width = _cut(k_cut, chains, plane, table, s, top, kind)
+    mean, var = _moments(chains, plane, table, s, cut, width, kind)
+    info = {
+        "unit": unit,
+        "cut": unit * cut,
+        "noise": jnp.mean(jax.vmap(effects.variance)(chains)),
+        "factors": jnp.sum(jnp.mean(chains.effect[:, :, 1:] ** 2, (0, 1)) > 0.03),
+    }
+    return Drawn(last, chains, plane, table, unit, unit * cut, unit * width, mean, var), info
+
+
+def _features(s):
     z = (s - s.mean()) / jnp.maximum(s.std(), 1e-12)
     return jnp.stack([jnp.ones_like(z), z, z * z], 1)
 
 
-@partial(jax.jit, static_argnames=("kind", "draws"))
-def _fit(key, chain, burn, measured, s, z, pull, *, kind, draws):
-    table, unit = _table(measured, s, kind)
-    kb, kd = jax.random.split(key)
-    step = lambda t, c: effects.sweep(jax.random.fold_in(kb, t), c, table, z, pull)
-    chain = jax.lax.fori_loop(0, burn, step, chain)
-    solve = _projector(s)
-
-    def draw(carry, k):
-        chain, first, second = carry
-        chain = effects.sweep(k, chain, table, z, pull)
-        m = jnp.where(table.known > 0, table.value, effects.mean(chain))
-        v = jnp.where(table.known > 0, 0.0, effects.variance(chain))
-        b = solve(m) if kind == "interaction" else jnp.zeros(3)
-        m = m - _plane(b, s[:, None], s)
-        one = m if kind == "score" else _folded(m, v)
-        return (chain, first + one, second + m * m + v), (chain, b)
-
-    zero = jnp.zeros_like(table.value)
-    carry, (chains, plane) = jax.lax.scan(draw, (chain, zero, zero), jax.random.split(kd, draws))
-    mean = carry[1] / draws
-    var = jnp.maximum(carry[2] / draws - mean**2, 0.0)
-    info = {"unit": unit, "noise": jnp.mean(chains.level)}
-    info["rank"] = jnp.sum(jnp.mean(chains.effect[:, :, 1:] ** 2, (0, 1)) > 0.01)
-    return Drawn(carry[0], chains, plane, unit * mean, unit**2 * var, table, unit), info
-
-
 def _table(measured, s, kind):
-    """Signed, centred scores as a symmetric table in units of their root mean square."""
+    """Signed scores as a symmetric table in units of their root mean square, and that unit."""
     (i, j), mask = measured.pairs, measured.mask
-    n = jnp.maximum(mask.sum(), 1)
     score = jnp.where(mask, measured.score, 0.0)
     y = jnp.where(mask, signed(kind, score, mask, s[i], s[j]), 0.0)
-    unit = jnp.maximum(jnp.sqrt(jnp.sum(y**2) / n), 1e-12)
-    spread = lambda x: (t := jnp.zeros((len(s), len(s))).at[i, j].add(jnp.where(mask, x, 0.0))) + t.T
-    count = spread(jnp.ones_like(y))
-    average = lambda x: spread(x) / jnp.maximum(count, 1.0)
-    known = jnp.minimum(count, 1.0)
-    return Table(average(y / unit), average(measured.se / unit), known), unit
+    unit = jnp.maximum(jnp.sqrt(jnp.sum(y**2) / jnp.maximum(mask.sum(), 1)), 1e-12)
+
+    def spread(x):
+        half = jnp.zeros((len(s), len(s))).at[i, j].add(jnp.where(mask, x, 0.0))
+        return half + half.T
+
+    count = jnp.maximum(spread(jnp.ones_like(y)), 1.0)
+    known = jnp.minimum(spread(jnp.ones_like(y)), 1.0)
+    return Table(spread(y / unit) / count, spread(measured.se / unit) / count, known), unit
 
 
-def _projector(s):
+def _projection(s):
     """Least squares of an off-diagonal symmetric table on [1, s_i + s_j, s_i s_j]."""
     off = 1.0 - jnp.eye(len(s))
-    x = jnp.stack([jnp.ones_like(off), s[:, None] + s, s[:, None] * s]) * off
-    gram = jnp.einsum("aij,bij->ab", x, x)
-    # singles may all be equal or missing: then the columns are dependent
-    inverse = jnp.linalg.pinv(gram, rtol=1e-6)
+    x = jnp.stack([off, off * (s[:, None] + s[None, :]), off * jnp.outer(s, s)])
+    # the columns are dependent where all singles are equal
+    inverse = jnp.linalg.pinv(jnp.einsum("aij,bij->ab", x, x), rtol=1e-6)
     return lambda table: inverse @ jnp.einsum("aij,ij->a", x, table)
 
 
-def _plane(b, si, sj):
-    return b[0] + b[1] * (si + sj) + b[2] * si * sj
+def _signed(chain, plane, table, s):
+    """Mean and variance of every signed score given one draw; a measured one has variance 0."""
+    known = table.known > 0
+    expectation = plane[0] + plane[1] * (s[:, None] + s[None, :]) + plane[2] * jnp.outer(s, s)
+    m = jnp.where(known, table.value, effects.mean(chain)) - expectation
+    return m, jnp.where(known, 0.0, effects.variance(chain))
 
 
-def _folded(m, v):
-    """E|x| of x ~ N(m, v)."""
-    sd = jnp.sqrt(jnp.maximum(v, 1e-20))
-    density = jnp.exp(-0.5 * (m / sd) ** 2) * (2 / jnp.pi) ** 0.5
-    return jnp.where(v > 0, sd * density + m * (2 * ndtr(m / sd) - 1), jnp.abs(m))
-
-
-@partial(jax.jit, static_argnames=("kind",))
-def _sample(key, belief, pairs, s, *, kind):
-    kd, ke = jax.random.split(key)
-    d = jax.random.randint(kd, (), 0, len(belief.plane))
-    chain = jax.tree.map(lambda x: x[d], belief.chains)
-    i, j = pairs
-    noise = jax.random.normal(ke, i.shape) * jnp.sqrt(effects.variance(chain)[i, j])
-    known = belief.table.known[i, j] > 0
-    y = jnp.where(known, belief.table.value[i, j], effects.mean(chain)[i, j] + noise)
-    y = belief.unit * (y - _plane(belief.plane[d], s[i], s[j]))
+def _reward(y, kind):
     return y if kind == "score" else jnp.abs(y)
+
+
+def _cut(key, chains, plane, table, s, top, kind):
+    """The reward that the best `top` of all pairs reach, and the width: means over 8 draws."""
+    above = jnp.triu(jnp.ones_like(table.known), 1) > 0
+
+    def one(n):
+        d = n * len(plane) // 8
+        m, v = _signed(jax.tree.map(lambda x: x[d], chains), plane[d], table, s)
+        noise = jax.random.normal(jax.random.fold_in(key, n), m.shape)
+        reward = jnp.where(above, _reward(m + jnp.sqrt(v) * noise, kind), jnp.nan)
+        return jnp.nanquantile(reward, jnp.array([0.5, 1 - top]))
+
+    middle, cut = jnp.mean(jax.lax.map(one, jnp.arange(8)), 0)
+    return cut, jnp.maximum((cut - middle) / 3, 1e-6)
+
+
+def _moments(chains, plane, table, s, cut, width, kind):
+    """E f(R) and Var f(R): Gauss-Hermite over the noise of a pair, mean over draws."""
+
+    def add(total, draw):
+        m, v = _signed(*draw, table, s)
+        sd, first, second = jnp.sqrt(v), 0.0, 0.0
+        for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
+            f = jax.nn.sigmoid((_reward(m + float(node) * sd, kind) - cut) / width)
+            first, second = first + float(weight) * f, second + float(weight) * f * f
+        return (total[0] + first, total[1] + second), None
+
+    zero = jnp.zeros_like(table.value)
+    total = jax.lax.scan(add, (zero, zero), (chains, plane))[0]
+    mean, square = total[0] / len(plane), total[1] / len(plane)
+    return mean, jnp.maximum(square - mean**2, 0.0)
