@@ -22,7 +22,6 @@ from epistax.engine.posterior.lowrank import LowRank, lowrank
 from epistax.engine.screen import Measured
 
 
-
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
     """A K562-sized screen and a genome with 65,536 measured pairs, or the given size."""
     cases = [(448, 40_000, 500), (20_000, 65_536, 50)]

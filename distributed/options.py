@@ -250,9 +250,9 @@ class Discover(RunOptions, TableOptions):
         group="experiment",
     )
     belief: str = option(
-        "stacked",
-        "what predicts unmeasured pairs: {choices}",
-        choices=("stacked", "lowrank", "gibbs"),
+        "auto",
+        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, then lowrank",
+        choices=("auto", "ame", "lowrank", "gibbs"),
         metavar="NAME",
         group="belief",
     )

@@ -99,7 +99,7 @@ def bands(axes: Any, study: Any, rows: pl.DataFrame, column: str) -> None:
 
 def canvas() -> tuple[Figure, Any]:
     """A figure outside pyplot: no display, no global state."""
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
@@ -111,5 +111,5 @@ def finish(figure: Figure, axes: Any, title: str) -> Figure:
     """Title and legend."""
     axes.set_title(title, loc="left")
     axes.set_xlim(left=0)
-    axes.legend(frameon=False, fontsize=8, ncols=2 if len(axes.get_lines()) > 6 else 1)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -25,7 +25,7 @@ def of_discovery(
         "pairs": q,
         "left_out": [asdict(entry) for entry in data.left_out],
         "reward": options.reward,
-        "belief": options.belief,
+        "belief": study.belief_name,
         "batch": study.batch,
         "rounds": done,
         "rounds_asked": options.rounds,

@@ -28,7 +28,10 @@ from epistax.distributed.store import Store
 from epistax.engine import rounds
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
+from epistax.engine.posterior.ame import AME
+from epistax.engine.posterior.gibbs import Gibbs
 from epistax.engine.posterior.ignorant import IGNORANT
+from epistax.engine.posterior.lowrank import LowRank
 from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
@@ -79,7 +82,8 @@ class Study:
     batch: int
     rounds: int
     policies: tuple[str, ...]
-    belief: Any  # settings of the belief
+    belief_name: str
+    belief: AME | LowRank | Gibbs
     settings: policies.Settings
 
     @property
@@ -110,7 +114,7 @@ class Study:
         """Which belief and estimator run, for run.json."""
         estimators = {name: policies.ALIASES.get(name, name) for name in self.policies}
         return {
-            "belief": {"name": self.options.belief, **asdict(self.belief)},
+            "belief": {"name": self.belief_name, **asdict(self.belief)},
             "estimators": estimators,
             "policy_settings": asdict(self.settings),
             "batch": self.batch,
@@ -148,12 +152,13 @@ def design(options: Discover, data: Pool) -> Study:
     rounds = max(1, round(REACH * q / batch) - 1) if options.rounds is None else options.rounds
     chosen = tuple(dict.fromkeys(options.policy or ("ids", "random")))
     rank = None if options.rank == "auto" else options.rank
-    belief = posteriors.settings(options.belief, p=p, rank=rank, guide=options.guide)
+    name = posteriors.choose(options.belief, p=p)
+    belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=options.top)
     given = {"draws": options.draws, "lam": options.lam, "beta": options.beta}
     settings = policies.Settings(
         batch=batch, **{name: value for name, value in given.items() if value is not None}
     )
-    return Study(options, data, batch, min(rounds, longest), chosen, belief, settings)
+    return Study(options, data, batch, min(rounds, longest), chosen, name, belief, settings)
 
 
 def known_pairs(paths: tuple[str, ...], data: Pool) -> dict[str, tuple[Relations, np.ndarray]]:

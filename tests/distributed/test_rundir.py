@@ -195,10 +195,10 @@ def test_a_second_driver_is_refused(options):
 
 def test_facts_are_added_to_run_json_at_once(options):
     with RunDir.open(options, inputs=[options.pairs]) as run:
-        run.note(belief="stacked")
+        run.note(belief="ame")
         run.note(estimator="closed form", n_pairs=3)
         assert written(options)["facts"] == {
-            "belief": "stacked",
+            "belief": "ame",
             "estimator": "closed form",
             "n_pairs": 3,
         }

@@ -1,4 +1,4 @@
-"""The stacked belief: no leak, symmetry, moments against draws, calibration, compilation."""
+"""The default belief: no leak, symmetry, moments against draws, calibration, compilation."""
 
 from functools import lru_cache
 
@@ -9,8 +9,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from epistax.engine.pairs import Pairs, upper
-from epistax.engine.posterior import stacked as module
-from epistax.engine.posterior.stacked import Stacked, scale, stacked
+from epistax.engine.posterior import ame as module
+from epistax.engine.posterior.ame import AME, ame, scale
 from epistax.engine.screen import Measured, gather
 
 P = 40
@@ -39,7 +39,7 @@ def table(score: np.ndarray, known: np.ndarray = KNOWN) -> Measured:
 
 
 def build(reward: str = "score", singles: np.ndarray | None = None, rank: int | None = None):
-    return stacked(Stacked(rank=rank), p=P, reward=reward, singles=singles)
+    return ame(AME(rank=rank), p=P, reward=reward, singles=singles)
 
 
 @lru_cache

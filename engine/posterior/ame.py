@@ -1,10 +1,10 @@
-"""Belief over pair rewards: the effects model of a signed score, and the reward of its draws.
+"""The default belief over pair rewards: an AME model of the signed score, rewards of its draws.
 
-Additive, multiplicative and noise effects of every gene are stacked in one hierarchical model
-(effects.py), whose posterior draws are the belief: no cross-validation is needed to weigh them,
-and genes whose pairs scatter widely are known to hold extreme rewards. For `interaction` the
-signed score is the residual of the expectation E(s_i, s_j); measured pairs are a biased sample, so
-E is refitted in every draw to the table of measured scores completed by that draw.
+Additive and multiplicative effects and a noise level of every gene form one hierarchical model
+(ame_sampler.py), whose posterior draws are the belief: nothing is left to weigh by
+cross-validation, and genes whose pairs scatter widely are known to hold extreme rewards. For
+`interaction` the signed score is the residual of the expectation E(s_i, s_j); measured pairs are
+a biased sample, so E is refitted in every draw to the measured scores completed by that draw.
 
 Rewards are told on the scale f(R) = 1 / (1 + exp((cut - R) / width)): cut is the belief's own
 estimate of the reward that the best `top` of all pairs reach, width a third of its distance from
@@ -23,8 +23,8 @@ from jaxtyping import Array, Float
 from numpy import ndarray
 
 from epistax.engine.pairs import Pairs
-from epistax.engine.posterior import effects
-from epistax.engine.posterior.effects import Chain, Table
+from epistax.engine.posterior import ame_sampler as sampler
+from epistax.engine.posterior.ame_sampler import Chain, Table
 from epistax.engine.protocols import Posterior
 from epistax.engine.reward import Kind, signed
 from epistax.engine.screen import Measured
@@ -35,7 +35,7 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 
 
 @dataclass(frozen=True)
-class Stacked:
+class AME:
     """Settings. rank None: p / 6 within 2..16, an upper bound that the prior prunes.
 
     cold, warm: sweeps before the first kept draw without and with an earlier belief; pull: prior
@@ -67,8 +67,8 @@ class Drawn(NamedTuple):
     var: Float[Array, "p p"]
 
 
-def stacked(
-    config: Stacked, *, p: int, reward: Kind, singles: Float[Array | ndarray, "p"] | None
+def ame(
+    config: AME, *, p: int, reward: Kind, singles: Float[Array | ndarray, "p"] | None
 ) -> Posterior:
     """The posterior over f(R); singles are the single effects, known from the start, if any.
 
@@ -85,7 +85,7 @@ def stacked(
 
     def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Drawn, Info]:
         k_start, k_fit = jax.random.split(key)
-        chain = effects.start(k_start, p, z.shape[1], r) if belief is None else belief.last
+        chain = sampler.start(k_start, p, z.shape[1], r) if belief is None else belief.last
         burn = config.cold if belief is None else config.warm
         return _fit(
             k_fit, chain, burn, measured, s, z, config.pull, config.top,
@@ -120,8 +120,8 @@ def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
 
     def step(t, carry):
         chain, chains, plane = carry
-        chain = effects.sweep(jax.random.fold_in(k_sweep, t), chain, table, z, pull)
-        full = jnp.where(table.known > 0, table.value, effects.mean(chain))
+        chain = sampler.sweep(jax.random.fold_in(k_sweep, t), chain, table, z, pull)
+        full = jnp.where(table.known > 0, table.value, sampler.mean(chain))
         b = project(full) if kind == "interaction" else jnp.zeros(3)
         row = jnp.maximum(t - burn, 0)  # burn-in writes row 0 over and over
         chains = jax.tree.map(lambda x, y: x.at[row].set(y), chains, chain)
@@ -135,7 +135,7 @@ def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
     info = {
         "unit": unit,
         "cut": unit * cut,
-        "noise": jnp.mean(jax.vmap(effects.variance)(chains)),
+        "noise": jnp.mean(jax.vmap(sampler.variance)(chains)),
         "factors": jnp.sum(jnp.mean(chains.effect[:, :, 1:] ** 2, (0, 1)) > 0.03),
     }
     return Drawn(last, chains, plane, table, unit, unit * cut, unit * width, mean, var), info
@@ -175,8 +175,8 @@ def _signed(chain, plane, table, s):
     """Mean and variance of every signed score given one draw; a measured one has variance 0."""
     known = table.known > 0
     expectation = plane[0] + plane[1] * (s[:, None] + s[None, :]) + plane[2] * jnp.outer(s, s)
-    m = jnp.where(known, table.value, effects.mean(chain)) - expectation
-    return m, jnp.where(known, 0.0, effects.variance(chain))
+    m = jnp.where(known, table.value, sampler.mean(chain)) - expectation
+    return m, jnp.where(known, 0.0, sampler.variance(chain))
 
 
 def _reward(y, kind):
