@@ -268,11 +268,11 @@ class Discover(RunOptions, TableOptions):
     )
     draws: int | None = option(
         None,
-        "posterior draws a round",
+        "ids: posterior draws a round",
         metavar="S",
         rule=POSITIVE,
         group="belief",
-        auto="the policy's own number",
+        auto="256; fewer above a million pairs",
     )
     lam: float | None = option(
         None,
@@ -280,7 +280,7 @@ class Discover(RunOptions, TableOptions):
         metavar="L",
         rule=NON_NEGATIVE,
         group="belief",
-        auto="the policy's own value",
+        auto="4",
     )
     beta: float | None = option(
         None,
@@ -288,7 +288,7 @@ class Discover(RunOptions, TableOptions):
         metavar="B",
         rule=NON_NEGATIVE,
         group="belief",
-        auto="the policy's own value",
+        auto="0.5",
     )
 
 

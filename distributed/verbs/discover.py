@@ -36,6 +36,7 @@ from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
 SHARE, REACH = 0.025, 0.425  # the papers' scale: rounds of 2.5 % until 42.5 % of the pairs
+DRAWN = 2**28  # values of all draws together: 1 GiB
 TABLES = ("curve", "known", "chosen")
 describe = summaries.describe
 
@@ -154,7 +155,8 @@ def design(options: Discover, data: Pool) -> Study:
     rank = None if options.rank == "auto" else options.rank
     name = posteriors.choose(options.belief, p=p)
     belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=options.top)
-    given = {"draws": options.draws, "lam": options.lam, "beta": options.beta}
+    draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
+    given = {"draws": draws, "lam": options.lam, "beta": options.beta}
     settings = policies.Settings(
         batch=batch, **{name: value for name, value in given.items() if value is not None}
     )

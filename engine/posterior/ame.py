@@ -67,9 +67,7 @@ class Drawn(NamedTuple):
     var: Float[Array, "p p"]
 
 
-def ame(
-    config: AME, *, p: int, reward: Kind, singles: Float[Array | ndarray, "p"] | None
-) -> Posterior:
+def ame(config: AME, *, p: int, reward: Kind, singles: Float[Array, "p"] | None) -> Posterior:
     """The posterior over f(R); singles are the single effects, known from the start, if any.
 
     A measured pair has its measured reward: it varies with the expectation only. Rounds share

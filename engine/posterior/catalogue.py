@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 from numpy import ndarray
 
@@ -50,4 +51,5 @@ def posterior(
 ) -> Posterior:
     """The belief of these settings; singles are the single effects, in the units of the score."""
     build: dict[type, Any] = {AME: ame, LowRank: lowrank, Gibbs: gibbs}
-    return build[type(config)](config, p=p, reward=reward, singles=singles)
+    known = None if singles is None else jnp.asarray(singles, jnp.float32)
+    return build[type(config)](config, p=p, reward=reward, singles=known)

@@ -19,7 +19,7 @@ Q = len(PAIRS.i)
 LENGTH = 600
 KNOWN = np.random.default_rng(7).permutation(Q)[:400]
 OPEN = np.setdiff1d(np.arange(Q), KNOWN)
-SINGLES = np.random.default_rng(2).uniform(-0.6, 0.0, P).astype(np.float32)
+SINGLES = jnp.asarray(np.random.default_rng(2).uniform(-0.6, 0.0, P), jnp.float32)
 ALL = Pairs(jnp.asarray(PAIRS.i), jnp.asarray(PAIRS.j))
 
 
@@ -38,7 +38,7 @@ def table(score: np.ndarray, known: np.ndarray = KNOWN) -> Measured:
     return gather(PAIRS, score, np.zeros(Q, np.float32), known, length=LENGTH)
 
 
-def build(reward: str = "score", singles: np.ndarray | None = None, rank: int | None = None):
+def build(reward: str = "score", singles: jax.Array | None = None, rank: int | None = None):
     return ame(AME(rank=rank), p=P, reward=reward, singles=singles)
 
 
@@ -159,7 +159,7 @@ def test_genes_with_noisy_pairs_are_thought_likelier_to_hold_extreme_ones():
 
 def test_expectation_of_a_sample_biased_to_high_scores_is_completed_by_the_model():
     # rewards of the truth use all pairs; a regression on the high scores alone is far off
-    si, sj = SINGLES[PAIRS.i], SINGLES[PAIRS.j]
+    si, sj = np.asarray(SINGLES)[PAIRS.i], np.asarray(SINGLES)[PAIRS.j]
     score = truth() + 0.9 * (si + sj) - 0.5 * si * sj
     noisy = score + 0.05 * np.random.default_rng(0).normal(size=Q)
     biased = np.argsort(-noisy)[:400]
