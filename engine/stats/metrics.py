@@ -25,7 +25,7 @@ def recall(measured: Bool[ndarray, "q"], wanted: Bool[ndarray, "q"]) -> float:
 
 
 def regret(
-    reward: Float[ndarray, "q"], rounds: list[Int[ndarray, "b"]]
+    reward: Float[ndarray, "q"], rounds: list[Int[ndarray, "_"]]
 ) -> Float[ndarray, "rounds"]:
     """Reward lost to the oracle in each round, >= 0 in sum.
 
