@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from epistax.engine.mesh import split, whole
 from epistax.engine.protocols import Batch, State, Step
 from epistax.engine.types import Info, Key, Keys, Scalar
 
@@ -31,15 +33,19 @@ def fit(
     chunk: int = 500,
     start: int = 0,
     hooks: Sequence[Hook] = (),
+    mesh: Mesh | None = None,
 ) -> tuple[State, Info]:
     """Take steps start .. steps-1; return the last state and every step's info, stacked.
 
     Each hook is called with (steps done, state, this chunk's info) after every chunk; one that
     returns True ends the training there. The state a hook is shown is donated to the next chunk:
     copy what you keep. With a vector of keys, state has a leading axis of the same length and
-    data is shared.
+    data is shared. On a mesh the rows of data are split over the devices and the state is whole
+    on each; the number of rows must be a multiple of the devices.
     """
     state = jax.tree.map(jnp.array, state)  # the caller's own state survives the donation
+    if mesh is not None:
+        state, data = jax.device_put(state, whole(mesh)), jax.device_put(data, split(mesh))
     infos = []
     while start < steps:
         length = min(chunk, steps - start)

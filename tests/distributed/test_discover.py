@@ -1,5 +1,6 @@
 """The main job, through the door: what it writes, what it never looks at, how it resumes."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,10 +8,13 @@ import polars as pl
 import pytest
 
 from epistax.cli import main
+from epistax.distributed import options
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.pool import pool
 from epistax.distributed.verbs import discover
+from epistax.engine.policy import catalogue as policies
+from epistax.engine.posterior import catalogue as posteriors
 
 P = 14
 NAMES = [f"g{n:02d}" for n in range(P)]
@@ -170,10 +174,17 @@ def test_other_beliefs_run(table, tmp_path, belief):
 
 
 def test_defaults_follow_the_size_of_the_data(table):
-    options = Discover(pairs=str(table), out="x")
-    study = discover.design(options, pool(read_pairs(table), "score", source="x"))
+    asked = Discover(pairs=str(table), out="x")
+    study = discover.design(asked, pool(read_pairs(table), "score", source="x"))
     assert study.policies == ("ids", "random")
     assert study.batch == 2 and study.total / 91 == pytest.approx(0.425, abs=0.02)
+
+
+def test_choices_offered_are_those_the_engine_has():
+    # options.py may not import the engine, so its lists are written twice
+    assert options.POLICIES == policies.NAMES
+    (belief,) = (f for f in dataclasses.fields(Discover) if f.name == "belief")
+    assert str(("auto", *posteriors.NAMES)) in str(belief.metadata)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 
 from epistax.engine import fit as loop
 from epistax.engine.fit import Train, fit
+from epistax.engine.mesh import mesh
 
 DATA = {
     "x": np.random.default_rng(0).normal(size=(256, 2)).astype(np.float32) * 3 + 1,
@@ -127,6 +128,28 @@ def test_gradient_step_is_plain_descent():
     )
     np.testing.assert_allclose(state.params, target * (1 - 0.5**3))
     np.testing.assert_allclose(info["loss"], 10 * 0.25 ** np.arange(3), rtol=1e-6)
+
+
+def test_eight_devices_equal_one():
+    # not by minibatch: it draws rows across devices. The loss is a mean over all rows
+    def loss(key, params, state, batch):
+        hidden = jnp.tanh(batch["x"] @ params["one"]["w"] + params["one"]["b"][None])
+        return ((hidden.sum(1) - batch["x"][:, 0]) ** 2).mean(), (None, {})
+
+    tx = optax.adam(1e-2)
+    step, key = loop.gradient(loss, tx), jax.random.key(6)
+    state = loop.trainable({"one": dense(key, 2, 4)}, tx)
+    one, info = fit(key, step, state, DATA, steps=50)
+    many, shared = fit(key, step, state, DATA, steps=50, mesh=mesh(8))
+    assert len(many.params["one"]["w"].sharding.device_set) == 8
+    np.testing.assert_allclose(info["loss"], shared["loss"], rtol=1e-5)
+    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-6)
+
+
+def test_a_mesh_of_devices_that_are_not_there_is_refused():
+    with pytest.raises(ValueError, match="a mesh of 9 devices was asked for, 8 exist here"):
+        mesh(9)
 
 
 @pytest.mark.parametrize("size", [16, 1000])
