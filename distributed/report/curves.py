@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from epistax.distributed.study import Study
 from epistax.engine.stats import metrics
 
 # Okabe and Ito's palette: told apart by colour-blind readers too
@@ -17,7 +18,7 @@ STYLES = ("-", "--", "-.", ":")
 
 
 def draw(
-    folder: Path, study: Any, frames: Mapping[str, pl.DataFrame], relations: Mapping[str, Any]
+    folder: Path, study: Study, frames: Mapping[str, pl.DataFrame], relations: Mapping[str, Any]
 ) -> list[str]:
     """Write the figures of a discovery run; their paths, PNG first."""
     figures = {
@@ -36,7 +37,7 @@ def draw(
     return sorted(paths, key=lambda path: path.endswith("svg"))
 
 
-def discovery(study: Any, curve: pl.DataFrame) -> Figure:
+def discovery(study: Study, curve: pl.DataFrame) -> Figure:
     """Share of the top pairs found, with the oracle above and chance below."""
     figure, axes = canvas()
     q, k = len(study.pool.score), int(study.wanted.sum())
@@ -51,7 +52,7 @@ def discovery(study: Any, curve: pl.DataFrame) -> Figure:
     return finish(figure, axes, f"Discovery, reward {study.options.reward}")
 
 
-def lost(study: Any, curve: pl.DataFrame) -> Figure:
+def lost(study: Study, curve: pl.DataFrame) -> Figure:
     """Cumulative regret per measured pair against the oracle."""
     figure, axes = canvas()
     per_pair = curve.with_columns(
@@ -64,7 +65,7 @@ def lost(study: Any, curve: pl.DataFrame) -> Figure:
     return finish(figure, axes, "Regret against the oracle")
 
 
-def known(study: Any, rows: pl.DataFrame, relation: str, total: int) -> Figure:
+def known(study: Study, rows: pl.DataFrame, relation: str, total: int) -> Figure:
     """Known relations found, with the 95 % range of a random choice."""
     figure, axes = canvas()
     q = len(study.pool.score)
@@ -80,7 +81,7 @@ def known(study: Any, rows: pl.DataFrame, relation: str, total: int) -> Figure:
     return finish(figure, axes, f"Known relations: {relation}")
 
 
-def bands(axes: Any, study: Any, rows: pl.DataFrame, column: str) -> None:
+def bands(axes: Any, study: Study, rows: pl.DataFrame, column: str) -> None:
     """Each policy's mean over seeds, in a band from the lowest to the highest seed."""
     q = len(study.pool.score)
     for n, policy in enumerate(study.policies):

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from epistax.distributed.study import Study
 from epistax.engine.stats import metrics
 
 WIDTH = 80
 
 
 def of_discovery(
-    study: Any, frames: Mapping[str, pl.DataFrame], relations: Mapping[str, Any], *, census: Any
+    study: Study, frames: Mapping[str, pl.DataFrame], relations: Mapping[str, Any], *, census: Any
 ) -> dict[str, Any]:
     """Per policy: share of the top found, regret, area, known pairs; mean and sd over seeds."""
     data, options = study.pool, study.options
@@ -45,7 +46,7 @@ def of_discovery(
     }
 
 
-def of_policy(study: Any, curve: pl.DataFrame) -> dict[str, Any]:
+def of_policy(study: Study, curve: pl.DataFrame) -> dict[str, Any]:
     """One policy's row of the summary. Shares between two rounds are interpolated linearly."""
     q = len(study.pool.score)
     runs = [part.sort("round") for part in curve.partition_by("seed", maintain_order=True)]
@@ -62,7 +63,7 @@ def of_policy(study: Any, curve: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def of_relation(study: Any, known: pl.DataFrame) -> dict[str, Any]:
+def of_relation(study: Study, known: pl.DataFrame) -> dict[str, Any]:
     """Known pairs found by each policy at each share, with the number expected at random."""
     q = len(study.pool.score)
     table: dict[str, Any] = {}
@@ -78,7 +79,7 @@ def of_relation(study: Any, known: pl.DataFrame) -> dict[str, Any]:
     return {"at": table}
 
 
-def shares(study: Any) -> list[tuple[str, float]]:
+def shares(study: Study) -> list[tuple[str, float]]:
     """The shares of pairs at which to report, as far as the run went, and its end.
 
     A share within half a batch of the end is the end: 17 batches of 2,500 of 100,128 pairs are

@@ -4,10 +4,9 @@ One chunk of work is one policy and seed: round 0 measures a random batch that a
 the seed share, every further round fits the belief to what is measured and picks a batch.
 """
 
-import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -25,18 +24,13 @@ from epistax.distributed.progress import Progress
 from epistax.distributed.report import curves, summaries
 from epistax.distributed.rundir import RunDir
 from epistax.distributed.store import Store
+from epistax.distributed.study import Study, design
 from epistax.engine import rounds
 from epistax.engine.policy import catalogue as policies
-from epistax.engine.posterior import catalogue as posteriors
-from epistax.engine.posterior.ame import AME
-from epistax.engine.posterior.gibbs import Gibbs
 from epistax.engine.posterior.ignorant import IGNORANT
-from epistax.engine.posterior.lowrank import LowRank
 from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
-SHARE, REACH = 0.025, 0.425  # the papers' scale: rounds of 2.5 % until 42.5 % of the pairs
-DRAWN = 2**28  # values of all draws together: 1 GiB
 TABLES = ("curve", "known", "chosen")
 describe = summaries.describe
 
@@ -72,95 +66,6 @@ def run(options: Discover) -> dict[str, Any]:
         directory.note(seconds=round(time.monotonic() - begun, 1))
         figures = curves.draw(directory.folder("figures"), study, frames, relations)
         return directory.finish(summary | {"figures": figures})
-
-
-@dataclass(frozen=True)
-class Study:
-    """One discovery experiment: the pool, who competes on it, and for how long."""
-
-    options: Discover
-    pool: Pool
-    batch: int
-    rounds: int
-    policies: tuple[str, ...]
-    belief_name: str
-    belief: AME | LowRank | Gibbs
-    settings: policies.Settings
-
-    @property
-    def total(self) -> int:
-        """Pairs measured at the end of a run."""
-        return min(len(self.pool.score), self.batch * (self.rounds + 1))
-
-    @property
-    def wanted(self) -> np.ndarray:
-        """The top pairs, by true reward."""
-        return metrics.top(self.pool.reward, self.options.top)
-
-    def work(self) -> list[dict[str, Any]]:
-        """Policy by policy, seed by seed."""
-        seeds = range(self.options.seed, self.options.seed + self.options.seeds)
-        return [{"policy": policy, "seed": seed} for policy in self.policies for seed in seeds]
-
-    def posterior(self) -> Posterior:
-        """The belief that every policy of the study asks."""
-        return posteriors.posterior(
-            self.belief,
-            p=len(self.pool.names),
-            reward=self.options.reward,
-            singles=self.pool.singles,
-        )
-
-    def facts(self) -> dict[str, Any]:
-        """Which belief and estimator run, for run.json."""
-        estimators = {name: policies.ALIASES.get(name, name) for name in self.policies}
-        return {
-            "belief": {"name": self.belief_name, **asdict(self.belief)},
-            "estimators": estimators,
-            "policy_settings": asdict(self.settings),
-            "batch": self.batch,
-            "rounds": self.rounds,
-            "reward": self.options.reward,
-            "single_effects": self.pool.singles is not None,
-            "device": jax.devices()[0].device_kind,
-        }
-
-    def remarks(self) -> list[str]:
-        """What a reader should know before the run."""
-        q, p = len(self.pool.score), len(self.pool.names)
-        lines = [
-            f"{q:,} pairs of {p:,} perturbations; {self.batch:,} a round, "
-            f"{self.rounds} rounds after round 0, {self.total / q:.1%} of the pairs at the end"
-        ]
-        lines += [
-            f"left out: {entry.count:,} {entry.reason}"
-            + (f" ({', '.join(entry.examples)})" if entry.examples else "")
-            for entry in self.pool.left_out
-        ]
-        asked = self.options.rounds
-        if asked is not None and self.batch * (asked + 1) > q:
-            possible = math.ceil(q / self.batch) - 1
-            if possible < asked:
-                lines.append(f"{asked} rounds were asked for; the pairs end after {possible}")
-        return lines
-
-
-def design(options: Discover, data: Pool) -> Study:
-    """Fill in what the user left to us, by the size of the data."""
-    q, p = len(data.score), len(data.names)
-    batch = min(q, options.batch or max(1, round(SHARE * q)))
-    longest = math.ceil(q / batch) - 1
-    rounds = max(1, round(REACH * q / batch) - 1) if options.rounds is None else options.rounds
-    chosen = tuple(dict.fromkeys(options.policy or ("ids", "random")))
-    rank = None if options.rank == "auto" else options.rank
-    name = posteriors.choose(options.belief, p=p)
-    belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=options.top)
-    draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
-    given = {"draws": draws, "lam": options.lam, "beta": options.beta}
-    settings = policies.Settings(
-        batch=batch, **{name: value for name, value in given.items() if value is not None}
-    )
-    return Study(options, data, batch, min(rounds, longest), chosen, name, belief, settings)
 
 
 def known_pairs(paths: tuple[str, ...], data: Pool) -> dict[str, tuple[Relations, np.ndarray]]:

@@ -12,6 +12,7 @@ from epistax.distributed import options
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.pool import pool
+from epistax.distributed.study import design
 from epistax.distributed.verbs import discover
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
@@ -175,7 +176,7 @@ def test_other_beliefs_run(table, tmp_path, belief):
 
 def test_defaults_follow_the_size_of_the_data(table):
     asked = Discover(pairs=str(table), out="x")
-    study = discover.design(asked, pool(read_pairs(table), "score", source="x"))
+    study = design(asked, pool(read_pairs(table), "score", source="x"))
     assert study.policies == ("ids", "random")
     assert study.batch == 2 and study.total / 91 == pytest.approx(0.425, abs=0.02)
 
