@@ -3,7 +3,7 @@
 `score` is the score itself, `abs` its size, `interaction` the size of its departure from the
 additive expectation of the single effects, E(s_i, s_j) = c_0 + c_1 (s_i + s_j) + c_2 s_i s_j,
 fitted by least squares (Horlbeck et al. 2018 fit such a curve per query gene; this is the
-global quadratic form). Spec, pairs and causal, section 8 for the transform.
+global quadratic form). `scale` and `standardise` put rewards on the scale a belief is fitted on.
 """
 
 from typing import Literal, NamedTuple, TypeAlias

@@ -1,7 +1,7 @@
 """Rounds over an implicit pair space: tiles of the upper triangle with a running top-b.
 
 Nothing of the length of the pair list is ever stored: 20,000 perturbations are 199,990,000 pairs
-in 210 tiles of 1,024 x 1,024 (spec, section 14). The best b of a union are the best b of the
+in 210 tiles of 1,024 x 1,024. The best b of a union are the best b of the
 parts' best, so the result is exact; a tile whose maximum does not beat the running b-th best is
 not sorted at all. Streamed equals dense: the estimators are those of policy/ids.py.
 """

@@ -1,8 +1,8 @@
 """Index policies: a number per pair from the belief's moments or draws; the highest are chosen.
 
-UCB mu + beta sd; US (uncertainty sampling) sd; greedy mu, which is also what the papers' "TS that
-minimises the instant regret" comes to (spec, section 9); Thompson sampling proper, one draw a
-batch (`ts-one`) or one draw a slot (`ts-par`); random.
+UCB mu + beta sd; US (uncertainty sampling) sd; greedy mu, which is also what a "Thompson sampling"
+that minimises the mean instant regret comes to; Thompson sampling proper, one draw a batch
+(`ts-one`) or one draw a slot (`ts-par`, Kandasamy et al. 2018); random.
 """
 
 import jax

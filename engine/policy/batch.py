@@ -1,7 +1,7 @@
 """From acquisition values to a batch: the plain best, and the diverse best.
 
 A batch of the b highest values piles onto a few hub perturbations when neighbours' values are
-alike; deflation conditions on each pick before the next (spec, sections 9 and 14).
+alike; deflation conditions on each pick before the next.
 """
 
 import jax

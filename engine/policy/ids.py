@@ -1,8 +1,10 @@
 """Information-directed sampling: little regret for much information about the best pairs.
 
-    choose the b smallest  Psi(x) = Delta(x)^lambda / v(x)      (spec, section 9; S0 eqs 15-17)
+    choose the b smallest  Psi(x) = Delta(x)^lambda / v(x)
 
-Delta(x) = E[max R - R(x)], v(x) = Var(E[R(x) | C(X*)]) where X* are the best pairs still open.
+Delta(x) = E[max R - R(x)], v(x) = Var(E[R(x) | C(X*)]) where X* are the best pairs still open
+(Russo and Van Roy 2018, Oper. Res. 66:230; for pairs: "Automated Discovery of Pairwise
+Interactions from Unstructured Data", equations 15-17, which leave C open).
 For any function C of X*, v is a lower bound of the information term g (up to a constant), so each
 estimator below is legitimate; they differ in C. All work on S [s, q], joint posterior draws.
 """
@@ -14,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int
 from epistax.engine.pairs import Pairs
 from epistax.engine.types import Key, PerDraw, Values
 
-GROUPS = 32  # most clusters of draws, spec section 9 E4
+GROUPS = 32  # most clusters of draws: more would explain little but themselves
 
 
 def ratio(

@@ -1,7 +1,7 @@
 """Gibbs sampler of the low-rank pair matrix: the exact reference for the variational belief.
 
 R_ij = b + sum_r s_r u_ir u_jr (+ a_i + a_j) is linear in each perturbation's factors given the
-rest, so every conditional is conjugate (spec, section 8). With x_j = s * u_j and o(i) the
+rest, so every conditional is conjugate. With x_j = s * u_j and o(i) the
 measured partners of i:
 
     u_i | rest ~ N(P^-1 h, P^-1),  P = I + sum_{j in o(i)} w_ij x_j x_j^T,  h = sum_j w_ij x_j y_ij'

@@ -1,11 +1,12 @@
 """Low-rank symmetric posterior over the pair matrix by stochastic variational inference.
 
-    R_ij = b + a_i + a_j + sum_{r<=m} s_r u_ir u_jr + eps_ij        (spec, section 8, form P3)
+    R_ij = b + a_i + a_j + sum_{r<=m} s_r u_ir u_jr + eps_ij
 
 u, s, b ~ N(0,1), a_i ~ N(0, tau^2), tau ~ HalfNormal(.5), eps_ij ~ N(0, sigma^2 + se_ij^2),
-sigma ~ HalfNormal(.5). The papers say "a low-rank (rank m) matrix with rows and columns from a
-standard Gaussian" and fit it with numpyro, Adam .01, 5000 steps; their program is not public.
-The reward is put on a standard scale first and refitted from what is measured each round.
+sigma ~ HalfNormal(.5). "Automated Discovery of Pairwise Interactions from Unstructured Data" says
+"a low-rank (rank m) matrix with rows and columns from a standard Gaussian", fitted with numpyro,
+Adam .01, 5000 steps; its program is not public. The reward is put on a standard scale first,
+which is refitted to what is measured each round.
 """
 
 import math
@@ -31,13 +32,13 @@ from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Values
 
 GRID = 2048  # up to this many perturbations a p x p product is cheaper than gathering pairs
-GUIDE_RANK = 20  # columns of W in the low-rank guide, spec section 8
+GUIDE_RANK = 20  # columns of W in the low-rank guide
 START_NOISE = 0.1  # of the standard scale, see _initial
 
 
 @dataclass(frozen=True)
 class LowRank:
-    """Settings; the defaults are the papers' where they give one.
+    """Settings; the defaults are the paper's where it gives one.
 
     noise None learns sigma; restarts of which the best ELBO is kept, one of them
     from the belief of the round before where there is one, all for warm_steps then.
@@ -146,7 +147,7 @@ def factors(belief: Fitted) -> moments.Factors:
 
 
 def program(observed: Observed, *, p: int, config: LowRank) -> None:
-    """The generative program, form P3."""
+    """The generative program."""
     shapes = {"b": (), "s": (config.rank,), "u": (p, config.rank)}
     site = {
         name: numpyro.sample(name, dist.Normal(0.0, 1.0).expand(shape).to_event(len(shape)))

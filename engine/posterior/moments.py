@@ -6,8 +6,8 @@ R_ij = b + a_i + a_j + sum_r s_r u_ir u_jr with every b, a, s, u independent Gau
     Var R_ij = Var b + Var a_i + Var a_j
                + sum_r ( E s_r^2 E u_ir^2 E u_jr^2 - (E s_r)^2 (E u_ir)^2 (E u_jr)^2 ),  i != j,
 
-so over all pairs they are two matrix products with inner sizes r and 2r (spec, section 14, and
-the design's first idea on speed). Exact for the mean-field guide; any other belief uses draws.
+so over all pairs they are two matrix products with inner sizes r and 2r. Exact for the mean-field
+guide; any other belief uses draws.
 """
 
 from typing import NamedTuple

@@ -1,10 +1,10 @@
 """Pair matrices of known truth: a low-rank part, a few strong pairs, noise, gaps.
 
 signed: R_ij = sum_r s_r u_ir u_jr, u ~ N(0, 1), s_r = (-1)^r / sqrt(rank): indefinite, and of unit
-variance off the diagonal whatever the rank. Spec, pairs and causal, section 9 (the toy).
+variance off the diagonal whatever the rank.
 positive: R_ij = sum_r (.9 c_r)^2 a_ir^2 a_jr^2, a ~ .6 Exp(1), c = 1, .8, .64, ...: the squared
-norm of an interaction along orthogonal axes, as in the simulated screen (section 12).
-Strong pairs add Gamma(9, .5) of either sign, or its positive kin Gamma(9, .14)^2 of section 12.
+norm of an interaction along orthogonal axes, as perturbation embeddings of images show it.
+Strong pairs add Gamma(9, .5) of either sign, or its positive kin Gamma(9, .14)^2.
 """
 
 from typing import NamedTuple

@@ -1,6 +1,7 @@
 """How much of what was worth finding has been found: recall, regret, area, known relations.
 
-Definitions of the spec, section 10. Everything takes the true rewards on their raw scale.
+Recall of the top share and regret per round as in "Automated Discovery of Pairwise Interactions
+from Unstructured Data", section 5. Everything takes the true rewards on their raw scale.
 """
 
 from typing import NamedTuple
