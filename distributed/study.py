@@ -21,6 +21,7 @@ from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
 SHARE, REACH = 0.025, 0.425  # the papers' scale: rounds of 2.5 % until 42.5 % of the pairs
+NOISE = {"ame": 0.01}  # its draws hold a pair's own noise, and its scale is 0 to 1
 DRAWN = 2**28  # values of all draws together: 1 GiB
 
 
@@ -106,7 +107,7 @@ def design(options: Discover, data: Pool) -> Study:
     name = posteriors.choose(options.belief, p=p)
     belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=options.top)
     draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
-    given = {"draws": draws, "lam": options.lam, "beta": options.beta}
+    given = {"draws": draws, "lam": options.lam, "beta": options.beta, "noise": NOISE.get(name)}
     settings = policies.Settings(
         batch=batch, **{name: value for name, value in given.items() if value is not None}
     )

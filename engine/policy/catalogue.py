@@ -4,8 +4,10 @@
 chosen pairs are higher = sooner for every policy (minus Psi for the IDS family).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from epistax.engine.protocols import Policy, Posterior
 from epistax.engine.screen import Candidates
 from epistax.engine.types import Belief, Index, Key, Picked, Values
 
+Draws: TypeAlias = Float[Array, "s q"]
 ALIASES = {"ids": "ids-self", "ts": "ts-par"}
 NAMES = (
     "ids",
@@ -59,24 +62,14 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
     def choose(
         key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
     ) -> tuple[Index, Picked]:
-        pairs = candidates.pairs
+        if name in THOMPSON:
+            return THOMPSON[name](key, posterior, belief, candidates, size)
+        if name in INDICES:
+            mean, var = posterior.moments(belief, candidates.pairs)
+            return batch.best(INDICES[name](mean, var, settings), candidates, size)
         if name == "random":
-            score = jax.random.uniform(key, candidates.open.shape)
-        elif name == "ts-one":
-            return bandits.thompson_one(key, posterior, belief, candidates, size)
-        elif name == "ts-par":
-            return bandits.thompson_parallel(key, posterior, belief, candidates, size)
-        elif name.startswith("ids"):
-            return directed(key, posterior, belief, candidates)
-        else:
-            mean, var = posterior.moments(belief, pairs)
-            if name == "greedy":
-                score = mean
-            elif name == "us":
-                score = jnp.sqrt(var)
-            else:
-                score = bandits.upper_confidence(mean, var, settings.beta)
-        return batch.best(score, candidates, size)
+            return batch.best(jax.random.uniform(key, candidates.open.shape), candidates, size)
+        return directed(key, posterior, belief, candidates)
 
     def directed(
         key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
@@ -89,26 +82,32 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
                 s, delta, candidates.open, settings.noise, settings.lam, size
             )
             return index, -psi
-        variance = s.var(0)
-        if name == "ids-var":
-            information = variance
-        elif name == "ids-argmax":
-            information = ids.information_argmax(s, candidates.open, candidates.remaining)
-        elif name == "ids-clusters":
-            information = ids.information_clusters(
-                k_group, s, candidates.open, candidates.remaining, candidates.pairs, p
-            )
-        else:
-            information = ids.information_self(s, candidates.open, candidates.remaining)
-        psi = ids.ratio(delta, information, variance, settings.lam)
+        information = ESTIMATORS[name](k_group, s, candidates, p)
+        psi = ids.ratio(delta, information, s.var(0), settings.lam)
         return batch.best(-psi, candidates, size)
 
     return Policy(choose)
 
 
+THOMPSON = {"ts-par": bandits.thompson_parallel, "ts-one": bandits.thompson_one}
+INDICES: dict[str, Callable[[Values, Values, Settings], Values]] = {
+    "greedy": lambda mean, var, settings: mean,
+    "us": lambda mean, var, settings: jnp.sqrt(var),
+    "ucb": lambda mean, var, settings: bandits.upper_confidence(mean, var, settings.beta),
+}
+ESTIMATORS: dict[str, Callable[[Key, Draws, Candidates, int], Values]] = {
+    "ids-var": lambda key, s, c, p: s.var(0),
+    "ids-self": lambda key, s, c, p: ids.information_self(s, c.open, c.remaining),
+    "ids-argmax": lambda key, s, c, p: ids.information_argmax(s, c.open, c.remaining),
+    "ids-clusters": lambda key, s, c, p: ids.information_clusters(
+        key, s, c.open, c.remaining, c.pairs, p
+    ),
+}
+
+
 def draws(
     key: Key, posterior: Posterior, belief: Belief, candidates: Candidates, count: int
-) -> Float[Array, "s q"]:
+) -> Draws:
     """Joint draws of all pairs; draw s depends on (key, s) only: any number of workers agrees."""
 
     def one(n: Array) -> Values:
