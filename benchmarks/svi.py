@@ -24,7 +24,7 @@ from epistax.engine.screen import Measured
 
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
     """A K562-sized screen and a genome with 65,536 measured pairs, or the given size."""
-    cases = [(448, 40_000, 500), (20_000, 65_536, 50)]
+    cases = [(448, 40_000, 500), (20_000, 65_536, 200)]
     if size:
         cases = [(size, min(40_000, count(size) // 2), 100)]
     for p, q, steps in cases:
