@@ -4,6 +4,7 @@ matrix: data.parquet (a, b, score; with --singles also rows (g, control)) withou
 unmeasured, truth.parquet (a, b, true_score, true_interaction, strong) with all of them.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -46,15 +47,17 @@ def run(options: Simulate) -> dict[str, Any]:
         if options.singles:
             alone = pl.DataFrame({"a": names, "b": "control", "score": made.single})
             data = pl.concat([data, alone])
-        run.write_table("data", data)
+        written = run.write_table("data", data)
         truth = {
             "true_score": made.true_score,
             "true_interaction": made.true_interaction,
             "strong": made.strong,
         }
-        run.write_table("truth", pairs.with_columns(**{k: pl.Series(v) for k, v in truth.items()}))
+        known = pairs.with_columns(**{k: pl.Series(v) for k, v in truth.items()})
         return run.finish(
             {
+                "data": str(written),
+                "truth": str(run.write_table("truth", known)),
                 "genes": options.genes,
                 "pairs": q,
                 "measured": int(made.measured.sum()),
@@ -63,6 +66,18 @@ def run(options: Simulate) -> dict[str, Any]:
                 "noise_sd": float((made.score - made.true_score).std()),
             }
         )
+
+
+def describe(summary: Mapping[str, Any]) -> str:
+    """What was made, where it is, and what can be done with it."""
+    return (
+        f"{summary['measured']:,} of {summary['pairs']:,} pairs of {summary['genes']:,} genes, "
+        f"{summary['strong']:,} of them strong; score sd {summary['score_sd']:.3g}, "
+        f"noise sd {summary['noise_sd']:.3g}\n"
+        f"data:  {summary['data']}\n"
+        f"truth: {summary['truth']}\n"
+        f"next:  epistax discover {summary['data']} --out DIR"
+    )
 
 
 def refuse(options: Simulate) -> int:
