@@ -20,11 +20,12 @@ from jaxtyping import Array, Float
 
 from epistax.engine import reward as rewards
 from epistax.engine.pairs import Pairs
-from epistax.engine.posterior.lowrank import GRID, Observed, observe
+from epistax.engine.posterior.lowrank import Observed, observe
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
+GRID = 2048  # perturbations whose p x p tables still fit beside the chains
 SHAPE, RATE = 2.0, 0.25  # inverse-gamma prior of sigma^2: mean .25 = .5^2, as the fixed noise
 
 
@@ -58,7 +59,7 @@ def gibbs(
         raise ValueError(f"the Gibbs reference holds a p x p grid: p = {p} is above {GRID}")
 
     def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Chain, Info]:
-        observed, _ = observe(measured, reward, singles, p)
+        observed, _ = observe(measured, reward, singles, p, grid=True)
         k_init, k_run = jax.random.split(key)
         if belief is None:
             keys = jax.random.split(k_init, config.chains)

@@ -31,7 +31,7 @@ from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Values
 
-GRID = 2048  # up to this many perturbations a p x p product is cheaper than gathering pairs
+CELLS = 8  # a pair gathered from a list costs about as much as this many cells of a p x p product
 GUIDE_RANK = 20  # columns of W in the low-rank guide
 START_NOISE = 0.1  # of the standard scale, see _initial
 
@@ -81,7 +81,8 @@ def lowrank(
     guide = _guide(config, p)
 
     def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Fitted, Info]:
-        observed, scale = observe(measured, reward, singles, p)
+        grid = p * p <= CELLS * len(measured.mask)
+        observed, scale = observe(measured, reward, singles, p, grid=grid)
         k_init, k_run = jax.random.split(key)
         restarts = config.restarts
         start = jax.vmap(lambda k: _initial(k, config, p))(jax.random.split(k_init, restarts))
@@ -114,9 +115,14 @@ def lowrank(
 
 
 def observe(
-    measured: Measured, reward: rewards.Kind, singles: Float[Array, "p"] | None, p: int
+    measured: Measured,
+    reward: rewards.Kind,
+    singles: Float[Array, "p"] | None,
+    p: int,
+    *,
+    grid: bool,
 ) -> tuple[Observed, rewards.Scale]:
-    """Rewards of the measured pairs on their standard scale, in the cheaper of the two layouts."""
+    """Rewards of the measured pairs on their standard scale, as a p x p grid or as a list."""
     i, j = measured.pairs
     si, sj = (None, None) if singles is None else (singles[i], singles[j])
     raw = rewards.reward(reward, measured.score, measured.mask, si, sj)
@@ -126,7 +132,7 @@ def observe(
     variance = jnp.zeros(())
     if bool((measured.se > 0).any()):
         variance = rewards.standard_error(raw, measured.se, scale, positive=positive) ** 2
-    if p > GRID:
+    if not grid:
         return Observed(measured.pairs, value, variance, measured.mask), scale
     place = (jnp.where(measured.mask, i, p), j)  # padding falls outside and is dropped
     empty = jnp.zeros((p, p))
@@ -188,7 +194,7 @@ def _guide(config: LowRank, p: int) -> _Guide:
     else:
         guide = AutoLowRankMultivariateNormal(model, rank=min(GUIDE_RANK, p))
     with numpyro.handlers.seed(rng_seed=0):
-        guide(_empty(p))  # numpyro builds a guide's parameters on its first call
+        guide(_empty())  # numpyro builds a guide's parameters on its first call
     elbo, optimiser = Trace_ELBO(), _optimiser(config)
 
     def step(key: Key, state: Train, observed: Observed) -> tuple[Train, Info]:
@@ -249,10 +255,7 @@ def _constrain(params: dict[str, Array]) -> dict[str, Array]:
     return {k: jnp.exp(v) if k.endswith("scale") else v for k, v in params.items()}
 
 
-def _empty(p: int) -> Observed:
-    """No observation at all, in the layout of p perturbations: enough to trace the program."""
-    if p <= GRID:
-        zero = jnp.zeros((p, p))
-        return Observed(None, zero, zero, zero > 0)
+def _empty() -> Observed:
+    """No observation at all: enough to trace the program."""
     zero = jnp.zeros(1)
     return Observed(Pairs(jnp.zeros(1, int), jnp.zeros(1, int)), zero, zero, zero > 0)

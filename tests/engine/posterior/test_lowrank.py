@@ -83,12 +83,10 @@ def test_warm_start_leaves_the_collapsed_belief_of_a_tiny_first_batch():
 
 def test_grid_and_list_layouts_give_the_same_posterior(monkeypatch):
     measured, _ = observed(planted(seed=6))
-    config = LowRank(rank=2, steps=300, restarts=2)
-    grid, _ = lowrank(config, p=P, reward="score").fit(jax.random.key(0), None, measured)
-    module._guide.cache_clear()
-    monkeypatch.setattr(module, "GRID", 8)
-    listed, _ = lowrank(config, p=P, reward="score").fit(jax.random.key(0), None, measured)
-    module._guide.cache_clear()
+    posterior = lowrank(LowRank(rank=2, steps=300, restarts=2), p=P, reward="score")
+    grid, _ = posterior.fit(jax.random.key(0), None, measured)
+    monkeypatch.setattr(module, "CELLS", 0)
+    listed, _ = posterior.fit(jax.random.key(0), None, measured)
     for name, value in grid.params.items():
         np.testing.assert_allclose(value, listed.params[name], rtol=2e-3, atol=2e-3)
 
