@@ -25,6 +25,19 @@ POLICIES = (
     "us",
     "random",
 )
+# the plain name is the default form: mmd has the RBF kernel, severity that of the sum
+TESTS = (
+    "additive",
+    "mmd",
+    "mmd:rbf",
+    "mmd:matern",
+    "cosine",
+    "severity",
+    "severity:min",
+    "severity:max",
+    "severity:sum",
+    "severity:double",
+)
 SUITES = {"moments": "epistax.benchmarks.moments", "svi": "epistax.benchmarks.svi"}
 
 
@@ -77,8 +90,8 @@ class RunOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TableOptions(Options):
-    """Shared by every verb that reads labelled pairs."""
+class LabelOptions(Options):
+    """Shared by every verb that reads labels of perturbations."""
 
     control: tuple[str, ...] = option(
         (),
@@ -88,6 +101,12 @@ class TableOptions(Options):
         auto="control, ctrl, non-targeting, NTC, negative, DMSO, vehicle in any case",
     )
     sep: str = option("+", "separator of the names in one label", metavar="TEXT", group="reading")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions(LabelOptions):
+    """Shared by every verb that reads labelled pairs."""
+
     columns: tuple[str, ...] = option(
         (),
         "names of the two label columns and of the score column",
@@ -106,14 +125,88 @@ class TableOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(TableOptions):
+class ScreenOptions(LabelOptions):
+    """Shared by every verb that reads screens: many observations of every perturbation."""
+
+    label_col: tuple[str, ...] = option(
+        (),
+        "column of the labels; twice where a pair stands in two columns",
+        metavar="NAME",
+        group="screen",
+        auto="perturbation, condition, target_gene, ... found by name",
+        split=True,
+    )
+    layer: str | None = option(
+        None, "h5ad, zarr: layer to read in place of X", metavar="NAME", group="screen"
+    )
+    obsm: str | None = option(
+        None, "h5ad, zarr: embedding to read in place of X", metavar="NAME", group="screen"
+    )
+    features: tuple[str, ...] = option(
+        (),
+        "feature columns, also as patterns such as emb_*",
+        metavar="NAME,...",
+        group="screen",
+        auto="all of an array; of a table those numbered alike (emb_0, emb_1, ...)",
+        split=True,
+    )
+    batch_col: str | None = option(
+        None, "column of the batch", metavar="NAME", group="screen", auto="batch, else plate"
+    )
+    plate_col: str | None = option(
+        None, "column of the plate", metavar="NAME", group="screen", auto="plate"
+    )
+    well_col: str | None = option(
+        None,
+        "column of the well: observations of one well count as one draw in p-values",
+        metavar="NAME",
+        group="screen",
+        auto="well",
+    )
+    guide_col: tuple[str, ...] = option(
+        (),
+        "column of the guide or reagent; twice where a pair stands in two columns",
+        metavar="NAME",
+        group="screen",
+        auto="guide, guide_id",
+        split=True,
+    )
+    start: tuple[str, ...] = option(
+        (),
+        "counts: samples of the start, one a replicate",
+        metavar="NAME,...",
+        group="screen",
+        split=True,
+    )
+    end: tuple[str, ...] = option(
+        (),
+        "counts: samples of later times, replicates in the order of --start within each time",
+        metavar="NAME,...",
+        group="screen",
+        split=True,
+    )
+    min_count: int = option(
+        10,
+        "counts: constructs with fewer reads at the start are left out",
+        metavar="N",
+        rule=NON_NEGATIVE,
+        group="screen",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(TableOptions, ScreenOptions):
     """Read files and say what is in them, what will be dropped and why."""
 
     verb: ClassVar[str] = "check"
     example: ClassVar[str] = "epistax check pairs.csv --known complexes.txt"
 
     files: tuple[str, ...] = option(
-        ..., "pair tables or square matrices to read", metavar="FILE", positional=True, path=True
+        ...,
+        "pair tables, square matrices or screens to read",
+        metavar="FILE",
+        positional=True,
+        path=True,
     )
     known: tuple[str, ...] = option(
         (),
@@ -170,6 +263,110 @@ class Simulate(RunOptions):
     )
     singles: bool = option(
         False, "also write the single effects, as rows with the label control", group="matrix"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(RunOptions, ScreenOptions):
+    """Test every measured pair of a screen: does the double do what its singles say it should."""
+
+    verb: ClassVar[str] = "score"
+    example: ClassVar[str] = (
+        "epistax score screen.h5ad --obsm X_pca --test additive --test mmd --out run"
+    )
+
+    data: str = option(
+        ...,
+        "screen: h5ad, zarr, npz, csv or parquet of observations, or guide-pair counts",
+        metavar="DATA",
+        positional=True,
+        path=True,
+    )
+    test: tuple[str, ...] = option(
+        (),
+        "what to compute: {choices}; repeat for more",
+        choices=TESTS,
+        metavar="NAME",
+        group="tests",
+        auto="additive and mmd",
+    )
+    kernel: str | None = option(
+        None,
+        "of mmd: {choices}",
+        choices=("rbf", "matern52"),
+        metavar="NAME",
+        group="tests",
+        auto="rbf",
+    )
+    bandwidth: float | None = option(
+        None,
+        "of mmd's kernel, in units of the features",
+        metavar="L",
+        rule=POSITIVE,
+        group="tests",
+        auto="median distance of 2,000 observations",
+    )
+    null: str = option(
+        "spectral",
+        "where p-values come from: {choices}; spectral is calibrated and costs next to nothing",
+        choices=("spectral", "gamma", "multiplier", "permutation", "none"),
+        metavar="NAME",
+        group="tests",
+    )
+    draws: int = option(
+        1000,
+        "of multiplier and permutation: the smallest p-value is 1 / (1 + B)",
+        metavar="B",
+        rule=POSITIVE,
+        group="tests",
+    )
+    fdr: str = option(
+        "bh",
+        "how q-values are made: {choices} (by holds under any dependence)",
+        choices=("bh", "by"),
+        metavar="NAME",
+        group="tests",
+    )
+    units: str = option(
+        "auto",
+        "what counts as one independent draw in p-values: {choices}; auto is wells where known",
+        choices=("auto", "wells", "observations"),
+        metavar="NAME",
+        group="tests",
+    )
+    log2: bool = option(False, "take log2 of the features", group="features")
+    center: str | None = option(
+        None,
+        "what to subtract: {choices}; batch is each batch's control mean, fit a fit of batch and "
+        "main effects, for screens of doubles without controls",
+        choices=("none", "batch", "fit"),
+        metavar="NAME",
+        group="features",
+        auto="batch where batches are known, else none",
+    )
+    whiten: bool = option(
+        False,
+        "divide out the covariance of the controls (of replicates with --center fit)",
+        group="features",
+    )
+    truth: tuple[str, ...] = option(
+        (),
+        "test and column of truth.parquet beside DATA to judge it by; repeat for more",
+        metavar="NAME=COLUMN",
+        group="judging",
+        auto="additive=interacting, mmd=disjoint, cosine and severity=same_pathway",
+    )
+    known: tuple[str, ...] = option(
+        (),
+        "file of known interactions, or of gene sets, to judge all tests by; repeat",
+        metavar="FILE",
+        path=True,
+        group="judging",
+    )
+    compose: bool = option(
+        False,
+        "also write composed.parquet: predicted effects h_i + h_j of the pairs not measured",
+        group="output",
     )
 
 
@@ -339,4 +536,4 @@ class Bench(Options):
     force: bool = option(False, "replace an earlier run in --out", result=False, group="run")
 
 
-VERBS: dict[str, type[Options]] = {v.verb: v for v in (Check, Simulate, Discover, Bench)}
+VERBS: dict[str, type[Options]] = {v.verb: v for v in (Check, Simulate, Score, Discover, Bench)}

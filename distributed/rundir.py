@@ -86,6 +86,15 @@ class RunDir:
         frame.write_parquet(buffer)
         return self.write(f"{name}.parquet", buffer.getvalue())
 
+    def write_parts(self, name: str, frame: Any, *, rows: int) -> Path:
+        """The same; beyond so many rows a folder NAME.parquet of parts, each whole or absent."""
+        if frame.height <= rows:
+            return self.write_table(name, frame)
+        folder = self.folder(f"{name}.parquet")
+        for part, first in enumerate(range(0, frame.height, rows)):
+            self.write_table(f"{folder.name}/part-{part:04d}", frame[first : first + rows])
+        return folder
+
     def write(self, name: str, data: bytes | str) -> Path:
         """Any other file, whole or absent."""
         path = self.path / name

@@ -7,7 +7,6 @@ differences are counted. Rows of a control hold the singles. A name given twice 
 alleles or reagents of one gene are two perturbations, and their mean would be neither.
 """
 
-import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,12 +14,12 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
+from epistax.distributed.formats import npz
 from epistax.distributed.formats.census import Fact, LeftOut, examples
 from epistax.distributed.formats.pairtable import PairTable, assemble
 from epistax.distributed.formats.sheets import (
     Sheet,
     check_widths,
-    directory,
     floats,
     is_number,
     read_text,
@@ -37,6 +36,10 @@ def is_matrix(sheet: Sheet) -> bool:
 
     A first line that ends in a number which is no row's name is data, not a header.
     """
+    if sheet.frame is not None:
+        kind = sheet.frame.to_series(0).dtype
+        if kind.is_float() or kind.is_nested():
+            return False  # parquet whose first column holds no names
     rows = set(strings(sheet, [0])[0].str.strip_chars().to_list()) - {""}
     data = is_number(sheet.header[-1]) and sheet.header[-1] not in rows
     return bool(rows & set(sheet.header[1:])) and not data
@@ -48,27 +51,13 @@ def read_matrix(sheet: Sheet, *, control: Iterable[str] = (), sep: str = "+") ->
     kept = np.flatnonzero((label.str.strip_chars() != "").to_numpy())  # drops blank lines
     rows = label.gather(kept).str.strip_chars().to_list()
     columns = list(sheet.header[1:])
-    x = numbers(sheet, columns)[kept]
+    x = numbers(sheet, range(1, len(sheet.header)))[kept]
     return symmetric(sheet.source, x, rows, columns, control=control, sep=sep)
 
 
 def read_array(path: str | Path, *, control: Iterable[str] = (), sep: str = "+") -> PairTable:
     """An npz file with x [p, p] and names [p]."""
-    source = str(path)
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            content = {key: held[key] for key in held.files}
-    except FileNotFoundError:
-        raise BadInput(f"{source}: no such file; check the path") from None
-    except IsADirectoryError:
-        raise BadInput(directory(path)) from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        zipped = zipfile.is_zipfile(path)
-        if not zipped and "allow_pickle" in str(error):
-            raise BadInput(f"{source}: is no npz file; write it with numpy.savez") from None
-        pickled = "allow_pickle" in str(error)
-        why = "holds Python objects; save names as text" if pickled else "is damaged; copy it again"
-        raise BadInput(f"{source}: the npz file {why}") from None
+    source, content = str(path), npz.load(path)
     if not {"x", "names"} <= set(content):
         has = listed(sorted(content))
         raise BadInput(f"{source}: has {has}; a matrix needs the arrays `x` and `names`")
@@ -165,22 +154,26 @@ def check_names(source: str, rows: Sequence[str], columns: Sequence[str]) -> Non
         )
 
 
-def numbers(sheet: Sheet, columns: Sequence[str]) -> np.ndarray:
-    """The cells as float64; a cell that is no number is looked up only after the fast way fails."""
-    width = len(columns)
+def numbers(sheet: Sheet, columns: Sequence[int]) -> np.ndarray:
+    """Columns by position, ascending, as float64, NaN in gaps.
+
+    A cell that is no number is looked for only after the fast way has failed.
+    """
+    width = len(sheet.header)
     if sheet.frame is None:
-        schema = {"c0": pl.String} | {f"c{k}": pl.Float64 for k in range(1, width + 1)}
+        kinds = {k: pl.Float64 for k in columns}
+        schema = {f"c{k}": kinds.get(k, pl.String) for k in range(width)}
         try:
-            frame = read_text(sheet, schema, range(1, width + 1), 1)
-            check_widths(sheet, width + 1)
+            frame = read_text(sheet, schema, columns, 1)
+            check_widths(sheet, width)
             x = frame.to_numpy()
             if not np.isinf(x).any():
                 return x
         except pl.exceptions.PolarsError:
             pass
-    cells = strings(sheet, range(1, width + 1))
-    named = zip(cells, columns, strict=True)
-    return np.stack([floats(cell, sheet.where(name)) for cell, name in named], axis=1)
+    cells = strings(sheet, columns)
+    named = [(cell, sheet.where(sheet.header[k])) for cell, k in zip(cells, columns, strict=True)]
+    return np.stack([floats(cell, where) for cell, where in named], axis=1)
 
 
 def check_finite(source: str, x: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> None:

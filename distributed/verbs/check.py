@@ -4,6 +4,7 @@ The census of each file is printed as soon as it is read; the first file that ca
 the run with exit code 2. Nothing is written.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from epistax.distributed.formats.census import Census, Fact
 from epistax.distributed.formats.pairtable import PairTable
 from epistax.distributed.formats.relations import read_relations
+from epistax.distributed.formats.screens import is_screen, read_screen
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Check
 
@@ -21,21 +23,14 @@ def run(options: Check) -> dict[str, Any]:
     """Census of every file, and of every file of known relations against each of them."""
     files = []
     for path in options.files:
-        table = read_pairs(
-            path,
-            columns=options.columns,
-            control=options.control,
-            sep=options.sep,
-            test=options.test,
-        )
-        census = extended(table)
-        tell(census, options)
+        found = read(path, options)
+        tell(found.census, options)
         known = []
         for other in options.known:
-            found = read_relations(other, table.names, measured=(table.i, table.j))
-            tell(found.census, options)
-            known.append(found.census.as_dict())
-        files.append(census.as_dict() | rewards(table) | {"known": known})
+            relations = read_relations(other, found.names, measured=found.pairs)
+            tell(relations.census, options)
+            known.append(relations.census.as_dict())
+        files.append(found.census.as_dict() | found.more | {"known": known})
     return {"n_files": len(files), "files": files}
 
 
@@ -43,6 +38,33 @@ def describe(summary: dict[str, Any]) -> str:
     """The last line, after the censuses."""
     count = summary["n_files"]
     return f"{count} files can be used" if count > 1 else "the file can be used"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one file holds."""
+
+    census: Census
+    names: tuple[str, ...]
+    pairs: tuple[np.ndarray, np.ndarray]  # [q] each: the measured ones, i < j
+    more: dict[str, Any]  # for JSON only
+
+
+def read(path: str, options: Check) -> Found:
+    """A screen, or a pair table or matrix; --columns is of pair tables only."""
+    if not options.columns and is_screen(path, options):
+        screen = read_screen(path, options)
+        p, two = len(screen.names), screen.codes[screen.codes[:, 0] >= 0].astype(np.int64)
+        key = np.unique(two[:, 0] * p + two[:, 1])
+        return Found(screen.census, screen.names, (key // p, key % p), {})
+    table = read_pairs(
+        path,
+        columns=options.columns,
+        control=options.control,
+        sep=options.sep,
+        test=options.test,
+    )
+    return Found(extended(table), table.names, (table.i, table.j), rewards(table))
 
 
 def extended(table: PairTable) -> Census:

@@ -1,5 +1,7 @@
 """How much of what was worth finding has been found: recall, regret, area, known relations.
 
+And how well a score ranks a known relation: auroc and average_precision.
+
 Recall of the top share and regret per round as in "Automated Discovery of Pairwise Interactions
 from Unstructured Data", section 5. Everything takes the true rewards on their raw scale.
 """
@@ -9,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.stats import hypergeom
+from scipy.stats import hypergeom, rankdata
 
 
 def top(reward: Float[ndarray, "q"], fraction: float) -> Bool[ndarray, "q"]:
@@ -61,3 +63,27 @@ def known(measured: Bool[ndarray, "q"], relation: Bool[ndarray, "q"], level: flo
     low, high = chance.interval(level) if 0 < n < q and total else (n * total / q,) * 2
     found = int((measured & relation).sum())
     return Known(found, total, n * total / q, float(low), float(high))
+
+
+def auroc(score: Float[ndarray, "q"], label: Bool[ndarray, "q"]) -> float:
+    """Chance that a true pair scores above a false one, ties counting half; nan with one class."""
+    positive = int(label.sum())
+    negative = len(label) - positive
+    if not positive or not negative:
+        return float("nan")
+    ranks = rankdata(score.astype(np.float64))[label]
+    # the Mann-Whitney statistic; mean first, so that ranks of millions lose nothing
+    return float((ranks.mean() - (positive + 1) / 2) / negative)
+
+
+def average_precision(score: Float[ndarray, "q"], label: Bool[ndarray, "q"]) -> float:
+    """Sum over distinct thresholds of (recall gained) x precision; nan where no pair is true.
+
+    Tied pairs enter together, as in scikit-learn; by chance it is the share of true pairs.
+    """
+    if not label.any() or np.isnan(score).any():
+        return float("nan")
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.r_[np.diff(score[order]) != 0, True])
+    found = np.cumsum(label[order])[last]
+    return float((np.diff(found, prepend=0) * found / (last + 1)).sum() / label.sum())

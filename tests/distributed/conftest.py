@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from epistax.cli import main
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
@@ -14,3 +16,19 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return put
+
+
+@pytest.fixture
+def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run `check` on what it must refuse, and give the one line that it says."""
+
+    def check(path: Path, *words: str) -> str:
+        code = main(["check", str(path), *words])
+        out, error = capfd.readouterr()
+        assert code == 2, error
+        assert error.count("\n") == 1, error
+        assert "Traceback" not in error and not out
+        assert error.startswith("epistax check: ")
+        return error
+
+    return check

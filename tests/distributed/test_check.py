@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,3 +72,68 @@ def test_the_good_file_is_told_before_the_bad_one(
     assert "pairs measured" in out
     assert err.count("\n") == 1
     assert "absent.csv: no such file" in err
+
+
+SCREEN = """gene_a,gene_b,well,e1,e2
+A,ctrl,1,.5,2
+A,B,2,1,3
+B,ctrl,2,2,5
+ctrl,ctrl,3,0,0
+nan,,3,1,1
+"""
+
+
+def test_census_of_a_screen(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    known = write("A,B\nB,D\n", "known.txt")
+    path = write(SCREEN, "screen.csv")
+    assert main(["check", str(path), "--known", str(known)]) == 0
+    out, err = capsys.readouterr()
+    text = " ".join(out.split())
+    assert err == ""
+    assert max(map(len, out.splitlines())) <= 80
+    for words in (
+        "screen.csv: screen (table)",
+        "observations 4 of 5",
+        "features 2 e1, e2",
+        "perturbations 2",
+        "control names 1 ctrl",
+        "control alone 1 observations",
+        "singles measured 2",
+        "pairs measured 1 of 1 possible (100.0%)",
+        "measured once 1 pairs: A+B",
+        "wells 3",
+        "columns labels gene_a, gene_b; well well",
+        "left out 1 nobody knows what was perturbed: (empty), nan",
+        "of these, measured 1",
+        "the file can be used",
+    ):
+        assert words in text
+
+
+def test_a_screen_and_pairs_as_json(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    known = write("A,B\n", "known.txt")
+    paths = [str(write(SCREEN, "screen.csv")), str(write(TABLE))]
+    assert main(["check", *paths, "--known", str(known), "--json"]) == 0
+    screen, table = json.loads(capsys.readouterr().out)["files"]
+    assert (screen["kind"], screen["observations"], screen["features"]) == ("screen (table)", 4, 2)
+    assert screen["features_examples"] == ["e1", "e2"]
+    assert screen["left_out"]["unassigned"]["count"] == 1
+    assert screen["known"][0]["measured"] == 1
+    assert "rewards" not in screen and table["rewards"] == ["score", "abs", "interaction"]
+
+
+def test_columns_make_a_pair_table_of_it(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write("perturbation,e1,e2\nA+B,1,2\nA,2,3\n")
+    assert main(["check", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["kind"] == "screen (table)"
+    assert main(["check", str(path), "--columns", "perturbation,e2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["kind"] == "pair table"
+
+
+def test_the_readers_wait_for_no_library_that_they_do_not_need() -> None:
+    code = (
+        "import sys; import epistax.distributed.verbs.check;"
+        "print([m for m in ('anndata', 'h5py', 'zarr', 'pandas', 'jax') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sklearn import metrics as sklearn_metrics
 
 from epistax.engine.stats import metrics
 
@@ -58,3 +59,46 @@ def test_known_counts_against_the_hypergeometric():
     assert 0.94 < inside < 0.985
     everything = metrics.known(np.ones(1000, bool), relation)
     assert (everything.low, everything.high) == (100, 100)
+
+
+@pytest.mark.parametrize("levels", [2, 7, 40, None])
+def test_ranking_metrics_agree_with_scikit_learn_under_ties(levels):
+    rng = np.random.default_rng(3)
+    score = rng.normal(size=300)
+    if levels:
+        score = np.round(score * levels / 4)
+    for label in (rng.random(300) < 0.1, score + rng.normal(size=300) > 1, np.arange(300) == 7):
+        expected = sklearn_metrics.roc_auc_score(label, score)
+        assert metrics.auroc(score, label) == pytest.approx(expected, abs=1e-12)
+        expected = sklearn_metrics.average_precision_score(label, score)
+        assert metrics.average_precision(score, label) == pytest.approx(expected, abs=1e-12)
+
+
+def test_ranking_metrics_by_hand():
+    score, label = np.array([3.0, 2.0, 2.0, 1.0]), np.array([True, True, False, False])
+    assert metrics.auroc(score, label) == 3.5 / 4
+    # the tie enters whole: recall 1/2 at precision 1, then 1/2 more at precision 2/3
+    assert metrics.average_precision(score, label) == pytest.approx(0.5 + 0.5 * 2 / 3)
+    # as good as a coin where all scores are equal
+    assert metrics.auroc(np.zeros(4), label) == 0.5
+    assert metrics.average_precision(np.zeros(4), label) == 0.5
+
+
+def test_auroc_sees_order_only_and_turns_round_with_the_sign():
+    rng = np.random.default_rng(4)
+    score, label = np.round(rng.normal(size=500), 1), rng.random(500) < 0.2
+    value = metrics.auroc(score, label)
+    assert metrics.auroc(np.exp(score), label) == value
+    assert metrics.auroc(-score, label) == pytest.approx(1 - value, abs=1e-12)
+    assert metrics.auroc(score.astype(np.float32), label) == value
+
+
+def test_ranking_metrics_are_nan_without_both_classes():
+    score = np.arange(5.0)
+    none, every = np.zeros(5, bool), np.ones(5, bool)
+    assert np.isnan(metrics.auroc(score, none)) and np.isnan(metrics.auroc(score, every))
+    assert np.isnan(metrics.average_precision(score, none))
+    assert metrics.average_precision(score, every) == 1.0
+    score[2] = np.nan
+    some = np.arange(5) < 2
+    assert np.isnan(metrics.auroc(score, some)) and np.isnan(metrics.average_precision(score, some))

@@ -1,0 +1,119 @@
+"""`epistax score DATA`: test every measured pair of a screen.
+
+scores.parquet      a row a pair and test, q_value over all pairs of a test
+composed.parquet    with --compose: predicted effects of the pairs not measured
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from epistax.distributed.backends import backend
+from epistax.distributed.driver import execute
+from epistax.distributed.errors import BadInput
+from epistax.distributed.formats.screens import read_screen
+from epistax.distributed.options import Score
+from epistax.distributed.plan import Plan
+from epistax.distributed.prepare import prepare
+from epistax.distributed.progress import Progress
+from epistax.distributed.report import scores as report
+from epistax.distributed.rundir import RunDir
+from epistax.distributed.scoring import Scorer, tests
+from epistax.distributed.store import Store
+from epistax.distributed.truth import Labels, judge, known, truth
+from epistax.engine import pairs as pairs_
+from epistax.engine.stats.fdr import ADJUSTMENTS
+
+PART = 5_000_000  # rows of one parquet file
+COMPOSED = 50_000_000  # values of composed.parquet
+describe = report.describe
+
+
+def run(options: Score) -> dict[str, Any]:
+    """Read, prepare, test, adjust, judge. Nothing is written before the input is found good."""
+    table = read_screen(options.data, options)
+    data = prepare(table, options)
+    scorer = Scorer(options, data)
+    labels, files = labels_of(options, table.names)
+    if options.compose:
+        refuse_composed(options, data.screen, len(table.features))
+    with RunDir.open(options, inputs=[options.data, *files]) as directory:
+        if directory.finished:
+            return directory.summary
+        directory.note(**data.facts)
+        plan = Plan.of(directory.key, scorer.work())
+        store = Store(directory.folder("shards"), tables=("scores",))
+        begun = time.monotonic()
+        with Progress("score", quiet=options.quiet) as progress:
+            for line in (*report.left_out(table.census), *data.remarks):
+                progress.say(line)
+            runner = backend(options.executor, options.workers)
+            execute(plan, scorer, store, backend=runner, progress=progress)
+        frame = adjusted(store.read(plan, "scores"), options.fdr)
+        written = directory.write_parts("scores", frame, rows=PART)
+        directory.note(seconds=round(time.monotonic() - begun, 1))
+        if any(name.startswith("mmd") for name in scorer.seconds):
+            directory.note(bandwidth=scorer.bandwidth)
+        summary = report.summary(frame, tests(options), scorer.seconds)
+        judged = {name: judge(frame, name, labels) for name in tests(options)}
+        for name, found in judged.items():
+            summary["tests"][name] |= found
+        if options.compose:
+            summary["composed"] = str(directory.write_table("composed", composed(scorer)))
+        census = {"input": table.census.as_dict(), "scores": str(written)}
+        return directory.finish(summary | census)
+
+
+def labels_of(options: Score, names: tuple[str, ...]) -> tuple[list[Labels], list[Path | str]]:
+    """What is known of the pairs, and the files that say so."""
+    beside = Path(options.data).parent / "truth.parquet"
+    found = [known(path, names) for path in options.known]
+    asked = dict(part.partition("=")[::2] for part in options.truth)
+    for name, column in asked.items():
+        if not column:
+            raise BadInput(f"--truth: {name!r} is not NAME=COLUMN, such as mmd=disjoint")
+        if name not in tests(options):
+            raise BadInput(f"--truth: {name!r} is not among the tests {', '.join(tests(options))}")
+    if not beside.is_file():
+        if asked:
+            raise BadInput(f"--truth: there is no {beside}; the truth stands beside the data")
+        return found, list(options.known)
+    return [*truth(beside, names, tests(options), asked), *found], [beside, *options.known]
+
+
+def adjusted(frame: pl.DataFrame, method: str) -> pl.DataFrame:
+    """q_value beside p_value, over all pairs of each test."""
+    parts = []
+    for part in frame.partition_by("test", maintain_order=True):
+        p = part["p_value"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        q = pl.Series("q_value", ADJUSTMENTS[method](p)).fill_nan(None)
+        parts.append(part.insert_column(part.columns.index("p_value") + 1, q))
+    return pl.concat(parts)
+
+
+def refuse_composed(options: Score, screen: Any, d: int) -> None:
+    """Before anything is written: predicted effects of so many pairs fit in a table."""
+    values = (pairs_.count(screen.singles) - len(screen.pairs.i)) * d
+    if values > COMPOSED:
+        raise BadInput(
+            f"--compose: the pairs not measured have {values:,} values; at most {COMPOSED:,} fit; "
+            "choose fewer --features"
+        )
+
+
+def composed(scorer: Scorer) -> pl.DataFrame:
+    """h_i + h_j of every pair of measured singles that was not measured itself."""
+    from epistax.engine.interaction.additivity import composed as compose
+
+    screen, p = scorer.data.screen, scorer.data.screen.singles
+    every = pairs_.upper(p)
+    here = ~np.isin(pairs_.rank(every, p), pairs_.rank(screen.pairs, p))
+    here &= (screen.count[1 + every.i] > 0) & (screen.count[1 + every.j] > 0)
+    i, j, names = every.i[here], every.j[here], np.array(scorer.data.names)
+    effects = scorer.additivity.singles
+    values = np.asarray(compose(effects[i], effects[j]))
+    columns = {name: values[:, k] for k, name in enumerate(scorer.data.features)}
+    return pl.DataFrame({"a": names[i], "b": names[j], **columns})

@@ -1,0 +1,1 @@
+"""Tests of pairs: does a double perturbation do what its two singles say it should."""

@@ -1,0 +1,200 @@
+"""Prepare a screen once, then test any of its pairs: additivity and disjointness.
+
+Each maker does what all pairs share (bandwidth, landmarks, singles, the pooled spread) and
+returns a function of positions in screen.pairs. What it says of a pair does not depend on which
+pairs are asked for together.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
+
+from epistax.engine.interaction import additivity, disjointness, resampling
+from epistax.engine.interaction.arms import (
+    Batch,
+    class_batches,
+    on_device,
+    padded,
+    pair_batches,
+)
+from epistax.engine.interaction.pooling import pool
+from epistax.engine.screen import Screen
+from epistax.engine.stats.kernels import KERNELS, POOLED, landmark_map, median_distance
+
+FEATURES = 64  # landmarks, or principal components, that the null distribution is built from
+BUDGET = 2**25  # values of one call's Gram blocks
+
+
+class PairScores(NamedTuple):
+    """Of each pair asked for."""
+
+    statistic: Float[ndarray, "b"]  # unbiased
+    biased: Float[ndarray, "b"]  # the squared norm itself
+    se: Float[ndarray, "b"]
+    p: Float[ndarray, "b"]
+
+
+Test: TypeAlias = Callable[[Int[ndarray, "b"]], PairScores]
+
+
+def bandwidth(screen: Screen, *, seed: int) -> float:
+    """Median distance over at most POOLED observations of all classes, one for all pairs."""
+    index = np.random.default_rng(seed).permutation(len(screen.x))[:POOLED]
+    return median_distance(np.asarray(screen.x)[np.sort(index)])
+
+
+def disjoint(screen: Screen, *, kernel: str, length_scale: float, seed: int) -> Test:
+    """MMD tests with one of KERNELS: MMD^2, its standard error and p-value."""
+    data = on_device(screen)
+    gram = KERNELS[kernel]
+    scale = jnp.asarray(length_scale, data.x.dtype)
+    index = np.random.default_rng(seed).permutation(len(screen.x))[:FEATURES]
+    marks = data.x[jnp.asarray(np.sort(index))]
+    embedding = disjointness.Embedding(scale, marks, landmark_map(marks, gram, scale))
+    static = {"kernel": kernel, "control": padded(int(screen.count[0]))}
+    shared = in_order(
+        (
+            b,
+            disjointness.alone(
+                data, jnp.asarray(b.index), embedding, length=b.lengths[0], **static
+            ),
+        )
+        for b in class_batches(screen, np.arange(1 + screen.singles), budget=BUDGET)
+    )
+    pooled = pool(
+        screen,
+        lambda x: disjointness.embed(x, embedding, kernel),
+        lambda x: gram(x, x, scale),
+        shared.spread,
+        seed=seed,
+    )
+
+    def test(pairs: Int[ndarray, "b"]) -> PairScores:
+        found = in_order(
+            (
+                Batch(b.index, b.real, b.lengths),
+                disjointness.mmd(
+                    data,
+                    *classes_of(screen, b.index),
+                    shared,
+                    pooled,
+                    embedding,
+                    double=b.lengths[0],
+                    single=b.lengths[1],
+                    **static,
+                ),
+            )
+            for b in pair_batches(screen, pairs, budget=BUDGET)
+        )
+        return PairScores(*(np.asarray(v) for v in found))
+
+    return test
+
+
+def resampled(
+    screen: Screen,
+    contrast: tuple[float, ...],
+    *,
+    kernel: str,
+    length_scale: float,
+    method: resampling.Method,
+    draws: int,
+    seed: int,
+) -> Callable[[Int[ndarray, "b"]], Float[ndarray, "b"]]:
+    """P-values of a contrast's squared norm by one of resampling.METHODS."""
+    data = on_device(screen)
+    key = jax.random.key(seed)
+    shape = {"kernel": kernel, "method": method, "draws": draws}
+    control = padded(int(screen.count[0]))
+    weights, scale = (jnp.asarray(v, data.x.dtype) for v in (contrast, length_scale))
+
+    def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
+        def one(batch: Batch) -> Float[Array, "b"]:
+            double, single = batch.lengths
+            asked = classes_of(screen, batch.index)
+            static = shape | {"control": control, "single": single, "double": double}
+            return resampling.p_values(key, data, *asked, weights, scale, **static)
+
+        batches = pair_batches(screen, pairs, budget=BUDGET)
+        return np.asarray(in_order((batch, one(batch)) for batch in batches))
+
+    return test
+
+
+class Additivity(NamedTuple):
+    """Additive scores, and the mean effects that cosine and severity are made of."""
+
+    test: Test
+    control: Float[ndarray, "d"]
+    singles: Float[ndarray, "p d"]  # mean of each single less the control's
+    doubles: Callable[[Int[ndarray, "b"]], Float[ndarray, "b d"]]
+
+
+def additive(screen: Screen, *, residual: bool, seed: int) -> Additivity:
+    """R(i, j), its standard error and p-value; residual: of a fit of main effects (`marginal`)."""
+    data = on_device(screen)
+    projection = principal(screen, seed=seed)
+
+    def means(classes: Int[ndarray, "k"]) -> additivity.Means:
+        return in_order(
+            (b, additivity.means(data, jnp.asarray(b.index), projection, length=b.lengths[0]))
+            for b in class_batches(screen, classes, budget=BUDGET)
+        )
+
+    alone = means(np.arange(1 + screen.singles))
+    pooled = pool(screen, lambda x: x @ projection, lambda x: x @ x.T, alone.spread, seed=seed)
+    contrast = jnp.asarray(additivity.RESIDUAL if residual else additivity.CONTRAST, data.x.dtype)
+    origin = jnp.zeros_like(alone.mean[0]) if residual else alone.mean[0]
+
+    def test(pairs: Int[ndarray, "b"]) -> PairScores:
+        which, members = classes_of(screen, pairs)
+        found = additivity.additive(alone, means(np.asarray(which)), members, contrast, pooled)
+        return PairScores(*(np.asarray(v) for v in found))
+
+    def doubles(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b d"]:
+        return np.asarray(means(1 + screen.singles + pairs).mean - origin[None, :])
+
+    effects = np.asarray(alone.mean - origin[None, :])
+    return Additivity(test, np.asarray(origin), effects[1:], doubles)
+
+
+def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
+    """The directions of the null distribution's features: all where d <= FEATURES, else the leading
+    ones of the variation within classes.
+    """  # noqa: D205
+    d = screen.x.shape[1]
+    if d <= FEATURES:
+        return jnp.eye(d, dtype=screen.x.dtype)
+    index = np.sort(np.random.default_rng(seed).permutation(len(screen.x))[: 10 * POOLED])
+    x = np.asarray(screen.x, np.float64)[index]
+    stands = np.searchsorted(screen.first, index, side="right") - 1
+    _, inverse, count = np.unique(stands, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(count), d))
+    np.add.at(sums, inverse, x)
+    x = x - (sums / count[:, None])[inverse]
+    _, vectors = np.linalg.eigh(x.T @ x)
+    return jnp.asarray(vectors[:, -FEATURES:], screen.x.dtype)
+
+
+def in_order(parts: Iterator[tuple[Batch, Any]]) -> Any:
+    """Results of batches as one, sorted by index; the padding of each left away."""
+    parts = list(parts)
+    index = np.concatenate([batch.index[: batch.real] for batch, _ in parts])
+    order = jnp.asarray(np.argsort(index))
+    return jax.tree.map(
+        lambda *leaves: jnp.concatenate(
+            [leaf[: batch.real] for (batch, _), leaf in zip(parts, leaves, strict=True)]
+        )[order],
+        *(found for _, found in parts),
+    )
+
+
+def classes_of(screen: Screen, pairs: Int[ndarray, "b"]) -> tuple[Array, Array]:
+    """The classes of pairs, and those of their two singles."""
+    members = np.stack([1 + screen.pairs.i[pairs], 1 + screen.pairs.j[pairs]], axis=1)
+    return jnp.asarray(1 + screen.singles + pairs, jnp.int32), jnp.asarray(members, jnp.int32)

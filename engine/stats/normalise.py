@@ -1,0 +1,44 @@
+"""Make observations comparable: subtract each batch's control, whiten by the noise.
+
+Statistics in float64 on the host; results in the type of the data.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+FLOOR = 1e-3  # of the largest eigenvalue: less is taken as this much
+
+
+def subtract_control(
+    x: Float[ndarray, "n d"], control: Bool[ndarray, "n"], batch: Int[ndarray, "n"]
+) -> Float[ndarray, "n d"]:
+    """Subtract the mean of the controls of its batch from x; every batch must have one."""
+    size = int(batch.max()) + 1
+    count = np.bincount(batch[control], minlength=size)
+    if (count[np.unique(batch)] == 0).any():
+        bare = int(np.flatnonzero((count == 0) & np.isin(np.arange(size), batch))[0])
+        raise ValueError(f"batch {bare} has no control; centre on something else")
+    sums = np.zeros((size, x.shape[1]))
+    np.add.at(sums, batch[control], x[control].astype(np.float64))
+    mean = sums / np.maximum(count, 1)[:, None]
+    return x - mean.astype(x.dtype)[batch]
+
+
+def whitening(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Float[ndarray, "d d"]:
+    """The symmetric W with x @ W of unit covariance within groups; eigenvalues below FLOOR of the
+    largest are raised to it, after every feature was given unit variance.
+    """  # noqa: D205
+    _, number, count = np.unique(group, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(count), x.shape[1]))
+    np.add.at(sums, number, x.astype(np.float64))
+    within = x - (sums / count[:, None])[number]
+    dof = max(len(x) - len(count), 1)
+    sd = np.sqrt((within**2).sum(axis=0) / dof)
+    if not (sd > 0).all():
+        flat = int(np.flatnonzero(sd == 0)[0])
+        raise ValueError(f"feature {flat} does not vary within groups; leave it out")
+    scaled = within / sd
+    values, vectors = np.linalg.eigh(scaled.T @ scaled / dof)
+    values = np.maximum(values, FLOOR * values[-1])
+    return (vectors / np.sqrt(values)) @ vectors.T / sd[:, None]
