@@ -58,10 +58,10 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
         x = residual(table, x, batch, facts, remarks)
     if options.whiten:
         x = whitened(table, x, control, batch, center == "fit", source)
-    x = np.ascontiguousarray(x - x.mean(axis=0, dtype=np.float64).astype(x.dtype))
     if center == "fit":
         screen = screens.marginal(x, table.codes, p=p, well=well, most=SAMPLE, seed=options.seed)
     else:
+        x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)  # small numbers round less
         screen = screens.screen(x, table.codes, p=p, well=well)
     if not (screen.units > 1).any():
         raise BadInput(
