@@ -38,7 +38,7 @@ TESTS = (
     "severity:sum",
     "severity:double",
 )
-SUITES = {"moments": "epistax.benchmarks.moments", "svi": "epistax.benchmarks.svi"}
+SUITES = {name: f"epistax.benchmarks.{name}" for name in ("mmd", "moments", "svi")}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 import polars as pl
+from jax.sharding import Mesh
 
 from epistax.distributed.options import Score
 from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
 from epistax.engine.interaction import additivity, disjointness, paired
+from epistax.engine.mesh import mesh
 
 KERNELS = {"mmd": "rbf", "mmd:matern": "matern52"}
 FEW = 2  # observations below which an arm says nothing
@@ -135,10 +138,18 @@ class Scorer:
         return np.asarray(additivity.severity(h_i, h_j, self.additivity.doubles(pairs))[form])
 
     @functools.cached_property
+    def mesh(self) -> Mesh | None:
+        """All devices, where there are several."""
+        return mesh() if len(jax.devices()) > 1 else None
+
+    @functools.cached_property
     def additivity(self) -> paired.Additivity:
         """Means and spreads of all classes but the doubles'."""
         return paired.additive(
-            self.data.screen, residual=self.data.residual, seed=self.options.seed
+            self.data.screen,
+            residual=self.data.residual,
+            seed=self.options.seed,
+            mesh=self.mesh,
         )
 
     @functools.cached_property
@@ -150,7 +161,12 @@ class Scorer:
     def disjointness(self, kernel: str) -> paired.Test:
         """MMD with one kernel."""
         return paired.disjoint(
-            self.data.screen, kernel=kernel, length_scale=self.bandwidth, seed=self.options.seed
+            self.data.screen,
+            kernel=kernel,
+            length_scale=self.bandwidth,
+            seed=self.options.seed,
+            inference=self.options.null != "none",
+            mesh=self.mesh,
         )
 
     @functools.cache  # noqa: B019
@@ -167,6 +183,7 @@ class Scorer:
             method=self.options.null,
             draws=self.options.draws,
             seed=self.options.seed,
+            mesh=self.mesh,
         )
 
     def frame(

@@ -1,5 +1,9 @@
 """The only maker of device meshes and shardings; a mesh is an argument, never global."""
 
+import functools
+from collections.abc import Callable, Hashable
+from typing import Any
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -23,3 +27,42 @@ def split(mesh: Mesh) -> NamedSharding:
 def whole(mesh: Mesh) -> NamedSharding:
     """A full copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
+
+
+def each(
+    mesh: Mesh | None, function: Callable[..., Any], *, split: int, **static: Hashable
+) -> Callable[..., Any]:
+    """The function, compiled, with its first `split` arguments cut over the devices.
+
+    They and all results are cut along their leading axes, whose length the devices must divide;
+    the other arguments are whole on every device. static are keyword arguments of the function.
+    The same request gives the same compiled function. Without a mesh: one device.
+    """
+    return compiled(mesh, function, split, tuple(sorted(static.items())))
+
+
+@functools.lru_cache(maxsize=512)
+def compiled(
+    mesh: Mesh | None,
+    function: Callable[..., Any],
+    split: int,
+    static: tuple[tuple[str, Hashable], ...],
+) -> Callable[..., Any]:
+    """What `each` gives, kept: a jitted closure made anew would compile anew."""
+    fixed = functools.partial(function, **dict(static))
+    if mesh is None:
+        return jax.jit(fixed)
+    cut, full = PartitionSpec("data"), PartitionSpec()
+
+    def call(*args: Any) -> Any:
+        specs = (cut,) * split + (full,) * (len(args) - split)
+        # nothing is communicated, so there is nothing for the check of replication to check
+        mapped = jax.shard_map(fixed, mesh=mesh, in_specs=specs, out_specs=cut, check_vma=False)
+        return mapped(*args)
+
+    return jax.jit(call)
+
+
+def devices(mesh: Mesh | None) -> int:
+    """How many devices share the work."""
+    return 1 if mesh is None else mesh.size

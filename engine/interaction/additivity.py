@@ -5,7 +5,6 @@ of control-centred mean embeddings (section 2.2, eq 2): R(i, j) = |h_ij - h_i - 
 D = m_ij - m_i - m_j + m_0 with the bias sum_a tr(S_a) / n_a of |D|^2 taken off.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -37,9 +36,8 @@ class Scores(NamedTuple):
     p: Float[Array, "b"]
 
 
-@functools.partial(jax.jit, static_argnames="length")
 def means(
-    data: Data, classes: Int[Array, "c"], projection: Float[Array, "d f"], *, length: int
+    classes: Int[Array, "c"], data: Data, projection: Float[Array, "d f"], *, length: int
 ) -> Means:
     """Of the given classes, at most `length` observations each; features are x @ projection."""
 
@@ -59,9 +57,9 @@ def means(
 
 @jax.jit
 def additive(
-    singles: Means,
     doubles: Means,
     members: Int[Array, "b 2"],
+    singles: Means,
     contrast: Float[Array, "4"],
     pooled: Pooled,
 ) -> Scores:

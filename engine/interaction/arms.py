@@ -75,7 +75,9 @@ def padded(n: int) -> int:
     return length
 
 
-def pair_batches(screen: Screen, pairs: Int[ndarray, "q"], *, budget: int) -> Iterator[Batch]:
+def pair_batches(
+    screen: Screen, pairs: Int[ndarray, "q"], *, budget: int, multiple: int = 1
+) -> Iterator[Batch]:
     """Pairs (positions in screen.pairs) by the padded lengths of double and singles."""
     p, control = screen.singles, int(screen.count[0])
     i, j = screen.pairs.i[pairs], screen.pairs.j[pairs]
@@ -85,27 +87,33 @@ def pair_batches(screen: Screen, pairs: Int[ndarray, "q"], *, budget: int) -> It
     def cost(m: int, s: int) -> int:
         return m * (m + control + 2 * s) + s * s
 
-    for at, real, lengths in grouped(np.stack([double, single], axis=1), cost, budget):
+    for at, real, lengths in grouped(np.stack([double, single], axis=1), cost, budget, multiple):
         yield Batch(pairs[at], real, lengths)
 
 
-def class_batches(screen: Screen, classes: Int[ndarray, "k"], *, budget: int) -> Iterator[Batch]:
+def class_batches(
+    screen: Screen, classes: Int[ndarray, "k"], *, budget: int, multiple: int = 1
+) -> Iterator[Batch]:
     """Classes by their padded length."""
     control = int(screen.count[0])
     sizes = screen.count[classes][:, None]
-    for at, real, lengths in grouped(sizes, lambda m: m * (m + control), budget):
+    for at, real, lengths in grouped(sizes, lambda m: m * (m + control), budget, multiple):
         yield Batch(classes[at], real, lengths)
 
 
 def grouped(
-    sizes: Int[ndarray, "k a"], cost: Callable[..., int], budget: int
+    sizes: Int[ndarray, "k a"], cost: Callable[..., int], budget: int, multiple: int
 ) -> Iterator[tuple[Int[ndarray, "b"], int, tuple[int, ...]]]:
-    """Rows of equal padding, so many at a time that their Gram blocks hold `budget` values."""
+    """Rows of equal padding, so many at a time that their Gram blocks hold `budget` values.
+
+    The number of rows at a time is a multiple of `multiple`, the number of devices.
+    """
     lengths = np.vectorize(padded, otypes=[int])(sizes) if len(sizes) else sizes
     for shape in sorted(set(map(tuple, lengths.tolist()))):
         here = np.flatnonzero((lengths == shape).all(axis=1))
         most = min(MOST, power_of_two(budget // max(cost(*shape), 1)))
         size = min(most, 2 * power_of_two(len(here) - 1) if len(here) > 1 else 1)
+        size = -(-size // multiple) * multiple
         for start in range(0, len(here), size):
             at = here[start : start + size]
             yield np.r_[at, np.full(size - len(at), at[0])], len(at), shape

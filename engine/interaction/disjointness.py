@@ -8,7 +8,6 @@ kernel means, MMD^2 = sum_ab s_a s_b E k(Y_a, Y_b) with s = (1/2, -1/2, -1/2, 1/
 five blocks. Strata are weighted by 1 / n_a, never resampled.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from epistax.engine.interaction.arms import Arm, Data, arm, without
 from epistax.engine.stats.kernels import KERNELS
-from epistax.engine.stats.spread import Pooled, Spread, assess, spread
+from epistax.engine.stats.spread import Pooled, Spread, assess, debiased, spread
 from epistax.engine.types import Scalar
 
 CONTRAST = (0.5, -0.5, -0.5, 0.5)
@@ -48,10 +47,9 @@ class Scores(NamedTuple):
     p: Float[Array, "b"]
 
 
-@functools.partial(jax.jit, static_argnames=("kernel", "length", "control"))
 def alone(
-    data: Data,
     classes: Int[Array, "b"],
+    data: Data,
     embedding: Embedding,
     *,
     kernel: str,
@@ -69,11 +67,10 @@ def alone(
     return jax.lax.map(one, classes)
 
 
-@functools.partial(jax.jit, static_argnames=("kernel", "double", "single", "control"))
 def mmd(
-    data: Data,
     pair: Int[Array, "b"],
     members: Int[Array, "b 2"],
+    data: Data,
     shared: Alone,
     pooled: Pooled,
     embedding: Embedding,
@@ -82,8 +79,12 @@ def mmd(
     double: int,
     single: int,
     control: int,
+    inference: bool,
 ) -> Scores:
-    """Of the given pairs: their classes, the classes of their singles, the padded lengths."""
+    """Of the given pairs: their classes, the classes of their singles, the padded lengths.
+
+    Without inference, se and p are nan.
+    """
     reference = arm(data, 0, control)
 
     def one(which: Int[Array, ""], singles: Int[Array, "2"]) -> tuple[Scalar, ...]:
@@ -98,24 +99,31 @@ def mmd(
         arms = jax.tree.map(
             lambda of, mine: jnp.concatenate([of[order], mine[None]]), shared.spread, embedded
         )
-        diagonal = jnp.concatenate([shared.own[order], own[None]])
-        zero, cross = jnp.zeros(()), shared.cross[singles]
-        middle = between(*sides, embedding, kernel)
-        last = between(both, reference, embedding, kernel)
-        upper = jnp.array([
-            [zero, cross[0], cross[1], last],
-            [zero, zero, middle, first],
-            [zero, zero, zero, second],
-            [zero, zero, zero, zero],
+        means = jnp.concatenate([shared.own[order], own[None]])
+        cross = jnp.stack([
+            *shared.cross[singles], between(both, reference, embedding, kernel),
+            between(*sides, embedding, kernel), first, second,
         ])  # fmt: skip
         contrast = jnp.array(CONTRAST)
-        value = contrast @ (upper + upper.T + jnp.diag(diagonal)) @ contrast
-        return assess(value, contrast, arms, pooled)
+        value = squared_norm(means, cross, contrast)
+        if inference:
+            return assess(value, contrast, arms, pooled)
+        return debiased(value, contrast, arms, pooled), value, jnp.nan, jnp.nan
 
     # a pair's blocks fill the cores (or the lanes) by themselves once they are large
     together = max(1, min(pair.shape[0], 2**20 // (double * (double + control + 2 * single))))
     found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
     return Scores(*found)
+
+
+def squared_norm(
+    own: Float[Array, "4"], cross: Float[Array, "6"], contrast: Float[Array, "4"]
+) -> Scalar:
+    """Sum_ab s_a s_b E k(Y_a, Y_b) from the ten means: each class with itself; (0, i), (0, j),
+    (0, ij), (i, j), (i, ij), (j, ij).
+    """  # noqa: D205
+    a, b = jnp.triu_indices(4, 1)
+    return jnp.sum(contrast**2 * own) + 2 * jnp.sum(contrast[a] * contrast[b] * cross)
 
 
 def within(mine: Arm, embedding: Embedding, kernel: str) -> tuple[Scalar, Spread]:

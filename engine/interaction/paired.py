@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
@@ -23,6 +24,7 @@ from epistax.engine.interaction.arms import (
     pair_batches,
 )
 from epistax.engine.interaction.pooling import pool
+from epistax.engine.mesh import devices, each
 from epistax.engine.screen import Screen
 from epistax.engine.stats.kernels import KERNELS, POOLED, landmark_map, median_distance
 
@@ -48,23 +50,37 @@ def bandwidth(screen: Screen, *, seed: int) -> float:
     return median_distance(np.asarray(screen.x)[np.sort(index)])
 
 
-def disjoint(screen: Screen, *, kernel: str, length_scale: float, seed: int) -> Test:
-    """MMD tests with one of KERNELS: MMD^2, its standard error and p-value."""
-    data = on_device(screen)
-    gram = KERNELS[kernel]
+def disjoint(
+    screen: Screen,
+    *,
+    kernel: str,
+    length_scale: float,
+    seed: int,
+    inference: bool = True,
+    mesh: Mesh | None = None,
+) -> Test:
+    """MMD tests with one of KERNELS: MMD^2, its standard error and p-value.
+
+    Without inference the latter two are nan, which saves the spectrum of every pair.
+    """
+    data, gram = on_device(screen), KERNELS[kernel]
     scale = jnp.asarray(length_scale, data.x.dtype)
     index = np.random.default_rng(seed).permutation(len(screen.x))[:FEATURES]
     marks = data.x[jnp.asarray(np.sort(index))]
     embedding = disjointness.Embedding(scale, marks, landmark_map(marks, gram, scale))
     static = {"kernel": kernel, "control": padded(int(screen.count[0]))}
+    cut = {"budget": BUDGET, "multiple": devices(mesh)}
+
+    def of_classes(length: int) -> Callable[..., disjointness.Alone]:
+        return each(mesh, disjointness.alone, split=1, length=length, **static)
+
+    def of_pairs(double: int, single: int) -> Callable[..., disjointness.Scores]:
+        lengths = {"double": double, "single": single, "inference": inference}
+        return each(mesh, disjointness.mmd, split=2, **lengths, **static)
+
     shared = in_order(
-        (
-            b,
-            disjointness.alone(
-                data, jnp.asarray(b.index), embedding, length=b.lengths[0], **static
-            ),
-        )
-        for b in class_batches(screen, np.arange(1 + screen.singles), budget=BUDGET)
+        (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding))
+        for b in class_batches(screen, np.arange(1 + screen.singles), **cut)
     )
     pooled = pool(
         screen,
@@ -76,20 +92,8 @@ def disjoint(screen: Screen, *, kernel: str, length_scale: float, seed: int) -> 
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         found = in_order(
-            (
-                Batch(b.index, b.real, b.lengths),
-                disjointness.mmd(
-                    data,
-                    *classes_of(screen, b.index),
-                    shared,
-                    pooled,
-                    embedding,
-                    double=b.lengths[0],
-                    single=b.lengths[1],
-                    **static,
-                ),
-            )
-            for b in pair_batches(screen, pairs, budget=BUDGET)
+            (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), data, shared, pooled, embedding))
+            for b in pair_batches(screen, pairs, **cut)
         )
         return PairScores(*(np.asarray(v) for v in found))
 
@@ -105,23 +109,24 @@ def resampled(
     method: resampling.Method,
     draws: int,
     seed: int,
+    mesh: Mesh | None = None,
 ) -> Callable[[Int[ndarray, "b"]], Float[ndarray, "b"]]:
     """P-values of a contrast's squared norm by one of resampling.METHODS."""
     data = on_device(screen)
     key = jax.random.key(seed)
-    shape = {"kernel": kernel, "method": method, "draws": draws}
-    control = padded(int(screen.count[0]))
+    static = {"kernel": kernel, "method": method, "draws": draws}
+    static |= {"control": padded(int(screen.count[0]))}
     weights, scale = (jnp.asarray(v, data.x.dtype) for v in (contrast, length_scale))
 
-    def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
-        def one(batch: Batch) -> Float[Array, "b"]:
-            double, single = batch.lengths
-            asked = classes_of(screen, batch.index)
-            static = shape | {"control": control, "single": single, "double": double}
-            return resampling.p_values(key, data, *asked, weights, scale, **static)
+    def of_pairs(double: int, single: int) -> Callable[..., Float[Array, "b"]]:
+        return each(mesh, resampling.p_values, split=2, double=double, single=single, **static)
 
-        batches = pair_batches(screen, pairs, budget=BUDGET)
-        return np.asarray(in_order((batch, one(batch)) for batch in batches))
+    def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
+        found = in_order(
+            (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), key, data, weights, scale))
+            for b in pair_batches(screen, pairs, budget=BUDGET, multiple=devices(mesh))
+        )
+        return np.asarray(found)
 
     return test
 
@@ -135,15 +140,18 @@ class Additivity(NamedTuple):
     doubles: Callable[[Int[ndarray, "b"]], Float[ndarray, "b d"]]
 
 
-def additive(screen: Screen, *, residual: bool, seed: int) -> Additivity:
+def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = None) -> Additivity:
     """R(i, j), its standard error and p-value; residual: of a fit of main effects (`marginal`)."""
     data = on_device(screen)
     projection = principal(screen, seed=seed)
 
+    def of_classes(length: int) -> Callable[..., additivity.Means]:
+        return each(mesh, additivity.means, split=1, length=length)
+
     def means(classes: Int[ndarray, "k"]) -> additivity.Means:
         return in_order(
-            (b, additivity.means(data, jnp.asarray(b.index), projection, length=b.lengths[0]))
-            for b in class_batches(screen, classes, budget=BUDGET)
+            (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, projection))
+            for b in class_batches(screen, classes, budget=BUDGET, multiple=devices(mesh))
         )
 
     alone = means(np.arange(1 + screen.singles))
@@ -153,7 +161,7 @@ def additive(screen: Screen, *, residual: bool, seed: int) -> Additivity:
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         which, members = classes_of(screen, pairs)
-        found = additivity.additive(alone, means(np.asarray(which)), members, contrast, pooled)
+        found = additivity.additive(means(np.asarray(which)), members, alone, contrast, pooled)
         return PairScores(*(np.asarray(v) for v in found))
 
     def doubles(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b d"]:

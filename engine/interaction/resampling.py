@@ -4,7 +4,6 @@ Slower than the spectrum of `stats.spread`, as each pair's whole Gram matrix is 
 times; for small screens, and as a check.
 """
 
-import functools
 from typing import Literal, TypeAlias
 
 import jax
@@ -20,14 +19,11 @@ Method: TypeAlias = Literal["gamma", "multiplier", "permutation"]
 METHODS = ("gamma", "multiplier", "permutation")
 
 
-@functools.partial(
-    jax.jit, static_argnames=("kernel", "method", "draws", "control", "single", "double")
-)
 def p_values(
-    key: Key,
-    data: Data,
     pair: Int[Array, "b"],
     members: Int[Array, "b 2"],
+    key: Key,
+    data: Data,
     contrast: Float[Array, "4"],
     bandwidth: Scalar,
     *,

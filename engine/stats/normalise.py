@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 FLOOR = 1e-3  # of the largest eigenvalue: less is taken as this much
+ROUNDING = 1e-9  # of a feature's size: a mean is off by less, and less than this is no variation
 
 
 def subtract_control(
@@ -35,8 +36,9 @@ def whitening(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Float[ndarr
     within = x - (sums / count[:, None])[number]
     dof = max(len(x) - len(count), 1)
     sd = np.sqrt((within**2).sum(axis=0) / dof)
-    if not (sd > 0).all():
-        flat = int(np.flatnonzero(sd == 0)[0])
+    varies = sd > ROUNDING * np.abs(x).max(axis=0)
+    if not varies.all():
+        flat = int(np.flatnonzero(~varies)[0])
         raise ValueError(f"feature {flat} does not vary within groups; leave it out")
     scaled = within / sd
     values, vectors = np.linalg.eigh(scaled.T @ scaled / dof)

@@ -84,9 +84,16 @@ def assess(
     difference = contrast @ arms.mean
     slope = jnp.maximum(difference @ total @ difference - squares, 0)
     se = jnp.sqrt(4 * slope + 2 * squares * (1 + pooled.unseen))
+    return debiased(value, contrast, arms, pooled), value, se, p
+
+
+def debiased(
+    value: Scalar, contrast: Float[Array, "c"], arms: Spread, pooled: Pooled
+) -> Float[Array, ""]:
+    """Value less what the noise of the means adds to it; 0 in expectation under the null."""
     # a class in one unit says nothing of its own excess: the pool's stands in
     excess = jnp.where(arms.units > 1, arms.excess, pooled.trace / jnp.maximum(arms.units, 1))
-    return value - jnp.sum(contrast**2 * excess), value, se, p
+    return value - jnp.sum(contrast**2 * excess)
 
 
 def borrow(own: Spread, pooled: Pooled) -> tuple[Array, Array, Array, Array]:
