@@ -12,18 +12,27 @@ of one well may be alike.
 Needs jax, numpy and scipy only, so that it runs where the rest of the house is not installed.
 """
 
+import argparse
 import functools
-from typing import Any, NamedTuple
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.stats
 from jaxtyping import Array, Float
 from numpy import ndarray
 
+from epistax.benchmarks import harness
+from epistax.benchmarks.harness import Record
 from epistax.engine.interaction import additivity, disjointness, paired, pooling, resampling
 from epistax.engine.interaction.arms import Data
-from epistax.engine.screen import screen
+from epistax.engine.screen import Screen, screen
+from epistax.engine.stats.fdr import benjamini_hochberg
 from epistax.engine.stats.kernels import KERNELS, landmark_map
 from epistax.engine.stats.spread import Pooled, Spread
 from epistax.engine.types import Key, Scalar
@@ -31,10 +40,12 @@ from epistax.engine.types import Key, Scalar
 D, FAR, ALIKE = 4, 3.0, 0.3  # features; distance of states and shifts; correlation in a well
 LEVELS = {"level_05": 0.05, "level_01": 0.01, "level_001": 0.001}
 BAND, LEAST_KS = (0.0435, 0.0565), 1e-3  # of the default p-value, at 10,000 quadruples
-DRAWS, AT_ONCE, WANTED = 999, 250, 0.8
-CELLS = (20, 40, 80, 160, 320, 640)
-STEPS = (0.0, 0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0)  # of shifts at 80 cells, as 1 / sqrt(n)
-REAL_PAIR, REAL_MEMBERS = ((3,), ((1, 2),))
+RESAMPLED, DRAWS = ("gamma", "multiplier", "permutation"), 999
+CELLS, WANTED = (20, 40, 80, 160, 320, 640), 0.8
+STEPS = (0.0, 0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0)  # shifts at 80 cells; else by 1/sqrt(n)
+FINER = {"mmd": 1.0, "additive": 0.4}
+GENES, CONTROL, SINGLE, DOUBLE = 20, 400, 80, 40  # of a whole screen, and its cells
+WIDE = 100  # features of an additive screen: more than the null distribution is built from
 
 
 class Design(NamedTuple):
@@ -50,11 +61,9 @@ class Design(NamedTuple):
     @property
     def name(self) -> str:
         """In words."""
-        test = {"rbf": self.test, "matern52": f"{self.test} matern52"}[self.kernel]
-        wells = f", {self.wells} wells" if self.wells else ""
-        return f"{test}, p_0 {'!=' if self.shifted else '='} p_i{wells}" + (
-            ", wells ignored" if self.blind else ""
-        )
+        wells = f", {self.wells} wells" + " ignored" * self.blind if self.wells else ""
+        test = self.test + " matern52" * (self.kernel == "matern52")
+        return f"{test}, n = {self.n}, p_0 {'!=' if self.shifted else '='} p_i{wells}"
 
 
 class Population(NamedTuple):
@@ -73,149 +82,291 @@ class Common(NamedTuple):
 
 MUST = [
     Design(test, n, wells, shifted=shifted)
-    for test in ("mmd", "additive")
+    for test in FINER
     for shifted in (True, False)
     for n, wells in ((80, 0), (300, 0), (80, 16), (300, 20))
 ]
-MORE = [
-    Design("mmd", 80, kernel="matern52"),
-    Design("mmd", 80, 10),
-    Design("additive", 80, 10),
-    Design("mmd", 80, 16, blind=True),
-    Design("mmd", 300, 20, blind=True),
-    Design("additive", 80, 16, blind=True),
-]
+MORE = [Design("mmd", 80, kernel="matern52"), Design("mmd", 80, 10), Design("additive", 80, 10)]
+WELLS = (("mmd", 80, 16), ("mmd", 300, 20), ("additive", 80, 16))
+BLIND = [Design(*of, blind=True) for of in WELLS]
 
 
 def population(design: Design, delta: float = 0.0) -> Population:
     """The null, and at delta != 0 what departs from it: the double's first state along e4."""
-    e = np.eye(D, dtype=np.float32)
-    means = np.zeros((4, 2, D), np.float32)
-    scale = np.ones(4, np.float32)
-    if design.test == "mmd":
-        means[:, 1] = FAR * e[0]
-    if design.shifted and design.test == "mmd":
-        means[[1, 3], 0] += FAR * e[2]
-        means[[2, 3], 1] += FAR * e[1]
-    elif design.shifted:
-        means[[1, 3]] += FAR * e[2]
-        means[[2, 3]] += FAR * e[1]
-        scale = np.array([1, 1.5, 0.7, 1.2], np.float32) if delta == 0 else scale
-    means[3, : 1 if design.test == "mmd" else 2] += delta * e[3]
+    e = FAR * np.eye(D, dtype=np.float32)
+    means, scale = np.zeros((4, 2, D), np.float32), np.ones(4, np.float32)
+    mixed = design.test == "mmd"
+    means[:, 1] = e[0] * mixed
+    if design.shifted:
+        means[[1, 3], 0] += e[2]
+        means[[2, 3], 1] += e[1]
+    if not mixed:  # one state: both effects whole
+        means[:] = means.sum(axis=1, keepdims=True)
+        scale = np.array([1, 1.5, 0.7, 1.2], np.float32) if design.shifted and not delta else scale
+    means[3, : 1 if mixed else 2, 3] += delta
     return Population(means, scale)
 
 
 def draw(key: Key, of: Population, n: int, wells: int) -> Float[Array, "4 n d"]:
     """Cells of the four arms, those of one well side by side."""
-    state, cell, well = jax.random.split(key, 3)
-    which = jax.random.bernoulli(state, 0.5, (4, n)).astype(jnp.int32)
-    noise = jax.random.normal(cell, (4, n, D))
+    k_state, k_cell, k_well = jax.random.split(key, 3)
+    state = jax.random.bernoulli(k_state, 0.5, (4, n)).astype(jnp.int32)
+    noise = jax.random.normal(k_cell, (4, n, D))
     if wells:
-        common = jnp.repeat(jax.random.normal(well, (4, wells, D)), n // wells, axis=1)
+        common = jnp.repeat(jax.random.normal(k_well, (4, wells, D)), n // wells, axis=1)
         noise = np.sqrt(1 - ALIKE) * noise + np.sqrt(ALIKE) * common
-    means = jnp.asarray(of.means)[jnp.arange(4)[:, None], which]
+    means = jnp.asarray(of.means)[jnp.arange(4)[:, None], state]
     return means + jnp.asarray(of.scale)[:, None, None] * noise
-
-
-def quadruple(key: Key, of: Population, n: int, wells: int, *, blind: bool) -> Data:
-    """A screen of one pair: classes 0, i, j and ij."""
-    unit = jnp.arange(n) // (n // wells) if wells and not blind else jnp.arange(n)
-    owner = jnp.repeat(jnp.arange(4), n)
-    x = draw(key, of, n, wells).reshape(4 * n, D)
-    return Data(x, jnp.tile(unit, 4), owner, jnp.arange(4) * n, jnp.full(4, n))
 
 
 def common(design: Design, *, seed: int) -> Common:
     """Bandwidth, landmarks and the unseen share, as a screen of the same population gives them."""
-    size = design.n // design.wells if design.wells else 1
-    n, wells = (1000 // size * size, 1000 // size) if design.wells else (1000, 0)
-    x = np.asarray(draw(jax.random.key(seed), population(design), n, wells)).reshape(4 * n, D)
-    codes = np.repeat([[-1, -1], [-1, 0], [-1, 1], [0, 1]], n, axis=0)
-    well = None if design.blind or not wells else np.arange(4 * n) // size
-    large = screen(x, codes, p=2, well=well)
     if design.test == "additive":
-        return Common(disjointness.Embedding(*(jnp.ones(()), jnp.zeros((1, D)), jnp.eye(D))), 0.0)
+        whole = disjointness.Embedding(jnp.ones(()), jnp.zeros((D, D)), jnp.eye(D))
+        return Common(whole, jnp.zeros(()))
+    size = design.n // (design.wells or design.n)
+    n = 1000 // size * size
+    x = draw(jax.random.key(seed), population(design), n, n // size if design.wells else 0)
+    codes = np.repeat([[-1, -1], [-1, 0], [-1, 1], [0, 1]], n, axis=0)
+    well = np.arange(4 * n) // size if design.wells and not design.blind else None
+    large = screen(np.asarray(x).reshape(4 * n, D), codes, p=2, well=well)
     gram, scale = KERNELS[design.kernel], jnp.float32(paired.bandwidth(large, seed=seed))
     index = np.random.default_rng(seed).permutation(4 * n)[: paired.FEATURES]
     marks = jnp.asarray(large.x[np.sort(index)])
     embedding = disjointness.Embedding(scale, marks, landmark_map(marks, gram, scale))
-    none = Spread(jnp.zeros((1, 1)), jnp.zeros((1, 1, 1)), jnp.zeros(1), jnp.ones(1))
-    pooled = pooling.pool(
+    unseen = pooling.pool(
         large,
         lambda y: disjointness.embed(y, embedding, design.kernel),
         lambda y: gram(y, y, scale),
-        none,
+        Spread(jnp.zeros((1, 1)), jnp.zeros((1, 1, 1)), jnp.zeros(1), jnp.ones(1)),
         seed=seed,
-    )
-    return Common(embedding, pooled.unseen)
+    ).unseen
+    return Common(embedding, unseen)
 
 
 def spectral(data: Data, shared: Common, design: Design) -> Scalar:
     """The default p-value; the pool is the quadruple's own four arms."""
-    classes = jnp.arange(4)
-    pair, members = jnp.array(REAL_PAIR), jnp.array(REAL_MEMBERS)
+    pair, members, n = jnp.array([3]), jnp.array([[1, 2]]), design.n
+    classes, embedding, kernel = jnp.arange(4), shared.embedding, design.kernel
+
+    def own(arms: Spread) -> Pooled:
+        less = arms.units - 1
+        dof = jnp.sum(less)
+        cov = jnp.einsum("c,cij->ij", less, arms.cov) / dof
+        return Pooled(cov, less @ (arms.units * arms.excess) / dof, dof, shared.unseen)
+
     if design.test == "additive":
-        arms = additivity.means(
-            classes=classes, data=data, projection=shared.embedding.features, length=design.n
-        )
-        return additivity.additive(
-            doubles=jax.tree.map(lambda leaf: leaf[3:], arms),
-            members=members,
-            singles=arms,
-            contrast=jnp.array(additivity.CONTRAST),
-            pooled=own_pool(arms.spread, shared.unseen),
-        ).p[0]
-    options = {"data": data, "embedding": shared.embedding, "kernel": design.kernel}
-    lengths = dict.fromkeys(("control", "single", "double"), design.n)
-    alone = disjointness.alone(classes=classes, length=design.n, control=design.n, **options)
-    pooled = own_pool(alone.spread, shared.unseen)
-    return disjointness.mmd(
-        pair=pair, members=members, shared=alone, pooled=pooled, **options, **lengths
-    ).p[0]
+        arms = additivity.means(classes, data, embedding.features, length=n)
+        double, contrast = jax.tree.map(lambda leaf: leaf[3:], arms), jnp.array(additivity.CONTRAST)
+        return additivity.additive(double, members, arms, contrast, own(arms.spread)).p[0]
+    alone = disjointness.alone(classes, data, embedding, kernel=kernel, length=n, control=n)
+    how = {"kernel": kernel, "double": n, "single": n, "control": n}
+    how |= {"together": 1, "inference": True}
+    pool = own(alone.spread)
+    return disjointness.mmd(pair, members, data, alone, pool, embedding, **how).p[0]
 
 
-def own_pool(arms: Spread, unseen: Scalar) -> Pooled:
-    """What pooling.pool finds in a screen of these classes."""
-    less = jnp.maximum(arms.units - 1, 0)
-    dof = jnp.sum(less)
-    cov = jnp.einsum("c,cij->ij", less, arms.cov) / dof
-    return Pooled(cov, less @ (arms.units * arms.excess) / dof, dof, jnp.asarray(unseen))
-
-
-def resampled(key: Key, data: Data, shared: Common, design: Design, method: Any) -> Scalar:
+def resampled(key: Key, data: Data, shared: Common, design: Design, method: str) -> Scalar:
     """The same null hypothesis by gamma, multiplier or permutation."""
-    contrast, kernel = disjointness.CONTRAST, design.kernel
-    if design.test == "additive":
-        contrast, kernel = additivity.CONTRAST, "linear"
-    lengths = dict.fromkeys(("control", "single", "double"), design.n)
-    return resampling.p_values(
-        key=key,
-        data=data,
-        pair=jnp.array(REAL_PAIR),
-        members=jnp.array(REAL_MEMBERS),
-        contrast=jnp.array(contrast),
-        bandwidth=shared.embedding.bandwidth,
-        kernel=kernel,
-        method=method,
-        draws=DRAWS,
-        **lengths,
-    )[0]
+    mixed, n = design.test == "mmd", design.n
+    contrast = jnp.array(disjointness.CONTRAST if mixed else additivity.CONTRAST)
+    pair, members, scale = jnp.array([3]), jnp.array([[1, 2]]), shared.embedding.bandwidth
+    how = {"kernel": design.kernel if mixed else "linear", "method": method, "draws": DRAWS}
+    how |= {"control": n, "single": n, "double": n}
+    return resampling.p_values(pair, members, key, data, contrast, scale, **how)[0]
 
 
 @functools.partial(jax.jit, static_argnames=("design", "methods"))
 def tested(
-    keys: Key, of: Population, shared: Common, *, design: Design, methods: tuple[str, ...]
+    keys: Array, of: Population, shared: Common, *, design: Design, methods: tuple[str, ...]
 ) -> dict[str, Array]:
     """P-values of independent quadruples, by method."""
+    n, owner = design.n, jnp.repeat(jnp.arange(4), design.n)
+    size = n // design.wells if design.wells and not design.blind else 1
 
     def one(key: Key) -> dict[str, Scalar]:
         k_draw, k_null = jax.random.split(key)
-        data = quadruple(k_draw, of, design.n, design.wells, blind=design.blind)
+        x = draw(k_draw, of, n, design.wells).reshape(4 * n, D)
+        unit = jnp.tile(jnp.arange(n) // size, 4)
+        data = Data(x, unit, owner, jnp.arange(4) * n, jnp.full(4, n))
         return {
-            method: spectral(data, shared, design)
-            if method == "spectral"
-            else resampled(k_null, data, shared, design, method)
-            for method in methods
+            m: spectral(data, shared, design)
+            if m == "spectral"
+            else resampled(k_null, data, shared, design, m)
+            for m in methods
         }
 
     return jax.lax.map(one, keys)
+
+
+def p_values(
+    key: Key, design: Design, shared: Common, methods: tuple[str, ...], number: int, delta: float
+) -> dict[str, Float[ndarray, "q"]]:
+    """Of so many independent quadruples, by method."""
+    plain = design._replace(shifted=True)  # what only the population says compiles nothing anew
+    keys, of = jax.random.split(key, number), population(design, delta)
+    found = tested(keys, of, shared, design=plain, methods=methods)
+    return {method: np.asarray(p, np.float64) for method, p in found.items()}
+
+
+def rates(p: Float[ndarray, "q"]) -> Record:
+    """How often p is at or below each level; 1 / 1000 in single precision is a little more."""
+    return {name: float(np.mean(p <= level * (1 + 1e-6))) for name, level in LEVELS.items()}
+
+
+def levels(p: Float[ndarray, "q"]) -> Record:
+    """The same, and the distance from uniform."""
+    ks = scipy.stats.kstest(p, "uniform")
+    return rates(p) | {"ks_distance": float(ks.statistic), "ks_p": float(ks.pvalue)}
+
+
+def calibration(quadruples: int, *, quick: bool, seed: int) -> Iterator[Record]:
+    """One row a design and method; methods that are slower and no musts get fewer quadruples."""
+    for number, design in enumerate(MUST + MORE + BLIND):
+        if quick and design.n > 80:
+            continue
+        parts = {("spectral",): 5 if design.blind else 1}
+        if design in MUST and (design.test == "mmd" or design.n == 80):
+            parts[RESAMPLED] = 1 if number == 0 else 5 if design.n == 80 else 10
+        shared = common(design, seed=seed)
+        for part, (methods, share) in enumerate(parts.items()):
+            key = jax.random.fold_in(jax.random.key(seed), 2 * number + part)
+            found = p_values(key, design, shared, methods, quadruples // share, 0.0)
+            for method, p in found.items():
+                row: Record = {"scenario": design.name, "method": method, **design._asdict()}
+                row |= {"must": design in MUST and method == "spectral"}
+                yield row | {"quadruples": len(p), **levels(p)}
+
+
+def kept(row: Record) -> bool:
+    """Whether a row of 10,000 default p-values is as uniform as it must be."""
+    return row["ks_p"] > LEAST_KS and BAND[0] <= row["level_05"] <= BAND[1]
+
+
+def screens(count: int, *, seed: int) -> Iterator[Record]:
+    """Whole null screens, whose pairs share control and singles, by the screen's own functions."""
+    for test, shifted in (("mmd", True), ("mmd", False), ("additive", True)):
+        below, discoveries = [], []
+        for k in range(count):
+            null = null_screen(np.random.default_rng([seed, k]), test, shifted=shifted)
+            pairs = np.arange(len(null.pairs.i))
+            if test == "mmd":
+                scale = paired.bandwidth(null, seed=k)
+                run = paired.disjoint(null, kernel="rbf", length_scale=scale, seed=k)
+            else:
+                run = paired.additive(null, residual=False, seed=k).test
+            p = np.asarray(run(pairs).p, np.float64)
+            below.append(list(rates(p).values()))
+            discoveries.append(np.sum(benjamini_hochberg(p) <= 0.1))
+        row: Record = {"scenario": f"{test} screen, p_0 {'!=' if shifted else '='} p_i"}
+        row |= {"screens": count, "pairs": len(pairs)}
+        row |= dict(zip(LEVELS, np.mean(below, axis=0).tolist(), strict=True))
+        row |= {"level_05_se": float(scipy.stats.sem(below)[0])}
+        row |= {"discoveries": float(np.mean(discoveries))}
+        yield row | {"with_any": float(np.mean(np.array(discoveries) > 0))}
+
+
+def null_screen(rng: np.random.Generator, test: str, *, shifted: bool) -> Screen:
+    """No pair interacts: of two genes one acts on either state of the cells, or shifts add."""
+    i, j = np.triu_indices(GENES, 1)
+    if test == "mmd" and shifted:
+        across = (i < GENES // 2) & (j >= GENES // 2)
+        i, j = i[across], j[across]
+    control, single = np.full((CONTROL, 2), -1), [(-1, g) for g in range(GENES)]
+    double = np.repeat(np.stack([i, j], axis=1), DOUBLE, axis=0)
+    codes = np.concatenate([control, np.repeat(single, SINGLE, axis=0), double])
+    d = D if test == "mmd" else WIDE
+    shift = rng.normal(size=(GENES + 1, d))
+    shift *= FAR * shifted / np.linalg.norm(shift, axis=1, keepdims=True)
+    shift[-1] = 0  # of no gene: code -1
+    x, state = rng.normal(size=(len(codes), d)), rng.integers(0, 2, len(codes))
+    acts = np.ones(codes.shape, bool)
+    if test == "mmd":
+        x[:, 0] += FAR * state
+        acts = (codes >= GENES // 2) == state[:, None]
+    else:
+        x /= np.sqrt(1 + np.arange(d))
+    x += np.einsum("ng,ngd->nd", acts, shift[codes])
+    return screen(x.astype(np.float32), codes, p=GENES, well=None)
+
+
+def power(quadruples: int, *, quick: bool, seed: int) -> Iterator[Record]:
+    """How often shifts of the double are found, by cells an arm; effect is MMD^2, or R."""
+    for test in FINER:
+        for n in (20, 80) if quick else CELLS:
+            design = Design(test, n)
+            shared = common(design, seed=seed)
+            methods = ("spectral", "permutation") if (test, n) == ("mmd", 80) else ("spectral",)
+            for k, delta in enumerate(np.array(STEPS) * FINER[test] * np.sqrt(80 / n)):
+                key = jax.random.fold_in(jax.random.key(seed), 1000 * n + k)
+                found = p_values(key, design, shared, methods, quadruples, float(delta))
+                size = effect(test, float(delta), float(shared.embedding.bandwidth))
+                for method, p in found.items():
+                    row: Record = {"test": test, "method": method, "n": n, "shift": float(delta)}
+                    yield row | {"effect": size, "quadruples": quadruples, **levels(p)}
+
+
+def effect(test: str, delta: float, bandwidth: float) -> float:
+    """R, or MMD^2: half of the double's cells move by delta, and half of the mixture is doubles,
+    so that it is 1/16 of that of two Gaussians so far apart.
+    """  # noqa: D205
+    scale = bandwidth**2 + 2
+    apart = -2 * np.expm1(-(delta**2) / (2 * scale)) * (bandwidth**2 / scale) ** (D / 2)
+    return float(apart / 16) if test == "mmd" else delta**2
+
+
+def detectable(rows: list[Record]) -> Iterator[Record]:
+    """The smallest shift found with probability WANTED; None where none of the grid's is."""
+    wanted = scipy.stats.norm.ppf(WANTED)
+    for test, n in dict.fromkeys((row["test"], row["n"]) for row in rows):
+        curve = [r for r in rows if (r["test"], r["n"], r["method"]) == (test, n, "spectral")]
+        row: Record = {"test": test, "n": n}
+        for level in ("level_05", "level_001"):
+            rate = np.maximum.accumulate([r[level] for r in curve])
+            score = scipy.stats.norm.ppf(np.clip(rate, 1e-3, 1 - 1e-3))
+            for what in ("shift", "effect"):
+                at = np.interp(wanted, score, [r[what] for r in curve])
+                row[f"{what}_{level}"] = float(at) if rate[-1] >= WANTED else None
+        yield row
+
+
+def study(*, quadruples: int, quick: bool, seed: int) -> Record:
+    """Everything, printed as it comes."""
+    started = time.perf_counter()
+    found: Record = {"device": harness.device(), "versions": harness.versions(), "seed": seed}
+    parts = {
+        "calibration": calibration(quadruples, quick=quick, seed=seed),
+        "screens": screens(3 if quick else 20, seed=seed),
+        "power": power(quadruples // 20, quick=quick, seed=seed),
+    }
+    for part, rows in parts.items():
+        found[part] = [show(row) for row in rows]
+    found["detectable"] = [show(row) for row in detectable(found["power"])]
+    missed = [row["scenario"] for row in found["calibration"] if row["must"] and not kept(row)]
+    print("musts " + ("missed: " + "; ".join(missed) if missed else "kept"))
+    return found | {"seconds": time.perf_counter() - started}
+
+
+def show(row: Record) -> Record:
+    """Prints a row and hands it on."""
+    words = [str(row[k]) for k in ("scenario", "test", "method") if k in row and k + "s" not in row]
+    numbers = {k: v for k, v in row.items() if v is None or type(v) in (int, float)}
+    text = [f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in numbers.items()]
+    print("  ".join([*words, *text]), flush=True)
+    return row
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the study to a file."""
+    parser = argparse.ArgumentParser(description="calibration and power of the pair tests")
+    parser.add_argument("--out", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--quadruples", type=int, default=10_000, help="of each null scenario")
+    parser.add_argument("--quick", action="store_true", help="small arms and few screens only")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    found = study(quadruples=options.quadruples, quick=options.quick, seed=options.seed)
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

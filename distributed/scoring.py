@@ -139,8 +139,8 @@ class Scorer:
 
     @functools.cached_property
     def mesh(self) -> Mesh | None:
-        """All devices, where there are several."""
-        return mesh() if len(jax.devices()) > 1 else None
+        """All devices, where there are several accelerators; a CPU's share their cores anyway."""
+        return mesh() if len(jax.devices()) > 1 and jax.default_backend() != "cpu" else None
 
     @functools.cached_property
     def additivity(self) -> paired.Additivity:

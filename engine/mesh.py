@@ -29,6 +29,11 @@ def whole(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
+def copied(tree: Any, mesh: Mesh | None) -> Any:
+    """The arrays of a pytree, whole on every device; as they are without a mesh."""
+    return tree if mesh is None else jax.device_put(tree, whole(mesh))
+
+
 def each(
     mesh: Mesh | None, function: Callable[..., Any], *, split: int, **static: Hashable
 ) -> Callable[..., Any]:

@@ -108,11 +108,11 @@ def marginal(
     both = np.flatnonzero(codes[:, 0] >= 0)
     order = np.random.default_rng(seed).permutation(both)
     rows, stands = [order[: 5 * most], both], [np.zeros(len(order[: 5 * most]), int), owner[both]]
-    member = np.concatenate([codes[order, 0], codes[order, 1]])
+    member = codes[order].ravel()  # an observation's two side by side: neither kind goes first
     by_member = np.argsort(member, kind="stable")
     starts = np.searchsorted(member[by_member], np.arange(p + 1))
     for i in range(p):
-        chosen = np.tile(order, 2)[by_member[starts[i] : starts[i + 1]][:most]]
+        chosen = order[by_member[starts[i] : starts[i + 1]][:most] // 2]
         rows.append(chosen)
         stands.append(np.full(len(chosen), 1 + i))
     place = np.concatenate(rows)

@@ -15,6 +15,8 @@ import pytest
 # a shell starts background jobs with SIGINT ignored; the tests of signals send it to themselves
 signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# eight devices on few cores: their programs, queued, can wait for one another's threads for ever
+jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,18 @@ of control-centred mean embeddings (section 2.2, eq 2): R(i, j) = |h_ij - h_i - 
 D = m_ij - m_i - m_j + m_0 with the bias sum_a tr(S_a) / n_a of |D|^2 taken off.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+from numpy import ndarray
 
 from epistax.engine.interaction.arms import Data, arm
 from epistax.engine.stats.spread import Pooled, Spread, assess, spread
 from epistax.engine.types import Scalar
 
+Effects: TypeAlias = Float[Array | ndarray, "b d"]
 CONTRAST = (1.0, -1.0, -1.0, 1.0)  # over (0, i, j, ij)
 RESIDUAL = (0.0, 0.0, 0.0, 1.0)  # of residuals, which are centred on what is additive
 SEVERITIES = ("min", "max", "sum", "double")
@@ -76,15 +78,13 @@ def additive(
     return Scores(*jax.lax.map(lambda args: one(*args), (doubles, members), batch_size=64))
 
 
-def cosine(h_i: Float[Array, "b d"], h_j: Float[Array, "b d"]) -> Float[Array, "b"]:
+def cosine(h_i: Effects, h_j: Effects) -> Float[Array, "b"]:
     """Squared cosine of two effects, in [0, 1]: how far they point along one line; nan for 0."""
     inner = jnp.sum(h_i * h_j, axis=1)
     return inner**2 / (jnp.sum(h_i**2, axis=1) * jnp.sum(h_j**2, axis=1))
 
 
-def severity(
-    h_i: Float[Array, "b d"], h_j: Float[Array, "b d"], h_ij: Float[Array, "b d"]
-) -> dict[str, Float[Array, "b"]]:
+def severity(h_i: Effects, h_j: Effects, h_ij: Effects) -> dict[str, Float[Array, "b"]]:
     """How much of the double's effect its singles have, along the double's own direction.
 
     S(h) = sum_d h_d sign(h_ij,d): of the weaker and the stronger single (min, max) and of their
@@ -98,6 +98,6 @@ def severity(
     return dict(zip(SEVERITIES, (*shares, both), strict=True))
 
 
-def composed(h_i: Float[Array, "b d"], h_j: Float[Array, "b d"]) -> Float[Array, "b d"]:
+def composed(h_i: Effects, h_j: Effects) -> Float[Array | ndarray, "b d"]:
     """Predicted effect of an unmeasured double, h_i + h_j (Theorem 3.3)."""
     return h_i + h_j

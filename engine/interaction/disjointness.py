@@ -79,11 +79,13 @@ def mmd(
     double: int,
     single: int,
     control: int,
+    together: int,
     inference: bool,
 ) -> Scores:
     """Of the given pairs: their classes, the classes of their singles, the padded lengths.
 
-    Without inference, se and p are nan.
+    together is how many values of Gram blocks are worked on at once. Without inference, se and p
+    are nan.
     """
     reference = arm(data, 0, control)
 
@@ -108,10 +110,11 @@ def mmd(
         value = squared_norm(means, cross, contrast)
         if inference:
             return assess(value, contrast, arms, pooled)
-        return debiased(value, contrast, arms, pooled), value, jnp.nan, jnp.nan
+        unknown = jnp.full_like(value, jnp.nan)
+        return debiased(value, contrast, arms, pooled), value, unknown, unknown
 
-    # a pair's blocks fill the cores (or the lanes) by themselves once they are large
-    together = max(1, min(pair.shape[0], 2**20 // (double * (double + control + 2 * single))))
+    # small blocks are worked on together; large ones fill the cores by themselves
+    together = max(1, min(pair.shape[0], together // (double * (double + control + 2 * single))))
     found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
     return Scores(*found)
 

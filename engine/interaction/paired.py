@@ -24,7 +24,7 @@ from epistax.engine.interaction.arms import (
     pair_batches,
 )
 from epistax.engine.interaction.pooling import pool
-from epistax.engine.mesh import devices, each
+from epistax.engine.mesh import copied, devices, each
 from epistax.engine.screen import Screen
 from epistax.engine.stats.kernels import KERNELS, POOLED, landmark_map, median_distance
 
@@ -63,11 +63,12 @@ def disjoint(
 
     Without inference the latter two are nan, which saves the spectrum of every pair.
     """
-    data, gram = on_device(screen), KERNELS[kernel]
+    data, gram = copied(on_device(screen), mesh), KERNELS[kernel]
     scale = jnp.asarray(length_scale, data.x.dtype)
     index = np.random.default_rng(seed).permutation(len(screen.x))[:FEATURES]
     marks = data.x[jnp.asarray(np.sort(index))]
     embedding = disjointness.Embedding(scale, marks, landmark_map(marks, gram, scale))
+    embedding = copied(embedding, mesh)
     static = {"kernel": kernel, "control": padded(int(screen.count[0]))}
     cut = {"budget": BUDGET, "multiple": devices(mesh)}
 
@@ -75,8 +76,9 @@ def disjoint(
         return each(mesh, disjointness.alone, split=1, length=length, **static)
 
     def of_pairs(double: int, single: int) -> Callable[..., disjointness.Scores]:
-        lengths = {"double": double, "single": single, "inference": inference}
-        return each(mesh, disjointness.mmd, split=2, **lengths, **static)
+        lengths = {"double": double, "single": single}
+        how = {"together": together(), "inference": inference}
+        return each(mesh, disjointness.mmd, split=2, **lengths, **how, **static)
 
     shared = in_order(
         (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding))
@@ -89,6 +91,7 @@ def disjoint(
         shared.spread,
         seed=seed,
     )
+    shared, pooled = copied((shared, pooled), mesh)
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         found = in_order(
@@ -98,6 +101,11 @@ def disjoint(
         return PairScores(*(np.asarray(v) for v in found))
 
     return test
+
+
+def together() -> int:
+    """Values of Gram blocks worked on at once: an accelerator wants many, a core what it caches."""
+    return 2**16 if jax.default_backend() == "cpu" else 2**26
 
 
 def resampled(
@@ -112,11 +120,11 @@ def resampled(
     mesh: Mesh | None = None,
 ) -> Callable[[Int[ndarray, "b"]], Float[ndarray, "b"]]:
     """P-values of a contrast's squared norm by one of resampling.METHODS."""
-    data = on_device(screen)
-    key = jax.random.key(seed)
+    data = copied(on_device(screen), mesh)
+    key = copied(jax.random.key(seed), mesh)
     static = {"kernel": kernel, "method": method, "draws": draws}
     static |= {"control": padded(int(screen.count[0]))}
-    weights, scale = (jnp.asarray(v, data.x.dtype) for v in (contrast, length_scale))
+    weights, scale = copied([jnp.asarray(v, data.x.dtype) for v in (contrast, length_scale)], mesh)
 
     def of_pairs(double: int, single: int) -> Callable[..., Float[Array, "b"]]:
         return each(mesh, resampling.p_values, split=2, double=double, single=single, **static)
@@ -142,8 +150,7 @@ class Additivity(NamedTuple):
 
 def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = None) -> Additivity:
     """R(i, j), its standard error and p-value; residual: of a fit of main effects (`marginal`)."""
-    data = on_device(screen)
-    projection = principal(screen, seed=seed)
+    data, projection = copied((on_device(screen), principal(screen, seed=seed)), mesh)
 
     def of_classes(length: int) -> Callable[..., additivity.Means]:
         return each(mesh, additivity.means, split=1, length=length)

@@ -60,12 +60,15 @@ def unseen_share(
     """How much tr S^2 the whole embedding has beyond the features, as a share of theirs."""
     largest = chosen[np.argsort(-screen.units[chosen], kind="stable")[:CLASSES]]
     seen = whole = 0.0
-    for which in largest[screen.units[largest] >= 4]:
-        x = rows(screen, which)[:SQUARES]
+    for which in largest:
+        step = -(-int(screen.count[which]) // SQUARES)  # some rows of every unit
+        if len(unit_starts(screen, which, step)) < 4:
+            continue
+        x = rows(screen, which)[::step]
         full = jnp.asarray(np.resize(x, (SQUARES, x.shape[1])))  # repeated to one length
         phi, inner = (np.asarray(f(full), np.float64)[: len(x)] for f in (features, gram))
-        seen += trace_square(centred(phi @ phi.T, screen, which))
-        whole += trace_square(centred(inner[:, : len(x)], screen, which))
+        seen += trace_square(centred(phi @ phi.T, screen, which, step))
+        whole += trace_square(centred(inner[:, : len(x)], screen, which, step))
     return max(whole / seen - 1, 0.0) if seen > 0 else 0.0
 
 
@@ -84,24 +87,24 @@ def unit_sums(
     phi: Float[ndarray, "m f"], screen: Screen, which: int | np.integer
 ) -> Float[ndarray, "w f"]:
     """Units' departures from their class mean, of the scale of a unit where all are of one size."""
-    starts = unit_starts(screen, which, len(phi))
+    starts = unit_starts(screen, which)
     return np.add.reduceat(phi - phi.mean(axis=0), starts) * len(starts) / len(phi)
 
 
 def centred(
-    gram: Float[ndarray, "m m"], screen: Screen, which: int | np.integer
+    gram: Float[ndarray, "m m"], screen: Screen, which: int | np.integer, step: int = 1
 ) -> Float[ndarray, "w w"]:
-    """The same of a Gram matrix: inner products of those departures."""
-    starts = unit_starts(screen, which, len(gram))
+    """The same of the Gram matrix of every `step`-th row: inner products of those departures."""
+    starts = unit_starts(screen, which, step)
     gram = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
     sums = np.add.reduceat(np.add.reduceat(gram, starts, axis=0), starts, axis=1)
     return sums * (len(starts) / len(gram)) ** 2
 
 
-def unit_starts(screen: Screen, which: int | np.integer, length: int) -> Int[ndarray, "w"]:
-    """Where each unit of a class begins among its first `length` observations."""
-    first = int(screen.first[which])
-    unit = np.asarray(screen.unit[first : first + length])
+def unit_starts(screen: Screen, which: int | np.integer, step: int = 1) -> Int[ndarray, "w"]:
+    """Where each unit of a class begins among every `step`-th of its observations."""
+    first, count = int(screen.first[which]), int(screen.count[which])
+    unit = np.asarray(screen.unit[first : first + count : step])
     return np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
 
 

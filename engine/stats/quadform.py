@@ -51,13 +51,17 @@ def survival(
     curvature = (
         jnp.sum(2 * (lam / a) ** 2) + variance + 2 * (x / (1 + 2 * start * x / dof)) ** 2 / dof
     )
+    curvature = jnp.maximum(curvature, 1e-12)  # 0 where nothing varies and nothing was seen
     s = jnp.linspace(0, REACH, NODES)
     y = jnp.sinh(s) / jnp.sqrt(curvature)
-    # the Gaussian part's mean alone may exceed x: then the integrand grows to the right
-    bend = jnp.where(x > mean, BEND, 0.0)
+    # beyond this far to the right the Gaussian part's mean outgrows what the scale's doubt leaves
+    reach = dof * (x - mean) / (4 * jnp.maximum(x * mean, 1e-12)) - start
+    reach = jnp.clip(reach, 1e-6, 1e9)
     corner = 1 / jnp.sqrt(curvature)
-    step = bend * (jnp.sqrt(y * y + corner**2) - corner) + 1j * y  # t - start
-    along = bend * y / jnp.sqrt(y * y + corner**2) + 1j  # dt / dy
+    aside = BEND * (jnp.sqrt(y * y + corner**2) - corner)
+    step = aside * reach / (aside + reach) + 1j * y  # t - start
+    slant = BEND * y / jnp.sqrt(y * y + corner**2)
+    along = slant * (reach / (aside + reach)) ** 2 + 1j  # dt / dy
     t = start + step
     grow = -0.5 * jnp.sum(jnp.log1p(-2 * lam[None, :] * step[:, None] / a[None, :]), axis=1)
     grow = grow + mean * step + variance * (start + step / 2) * step

