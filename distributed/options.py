@@ -144,7 +144,7 @@ class ScreenOptions(LabelOptions):
     )
     features: tuple[str, ...] = option(
         (),
-        "feature columns, also as patterns such as emb_*",
+        "feature columns, also as patterns such as emb_*; !NAME leaves one out",
         metavar="NAME,...",
         group="screen",
         auto="all of an array; of a table those numbered alike (emb_0, emb_1, ...)",
@@ -199,7 +199,7 @@ class Check(TableOptions, ScreenOptions):
     """Read files and say what is in them, what will be dropped and why."""
 
     verb: ClassVar[str] = "check"
-    example: ClassVar[str] = "epistax check pairs.csv --known complexes.txt"
+    example: ClassVar[str] = "epistax check screen.h5ad --known complexes.txt"
 
     files: tuple[str, ...] = option(
         ...,

@@ -161,10 +161,11 @@ def whitened(
     else:
         rows = np.flatnonzero(control)
         group = batch[rows]
-    try:
-        matrix = normalise.whitening(x[rows], group)
-    except ValueError as error:
+    still = [table.features[k] for k in np.flatnonzero(normalise.constant(x[rows], group))]
+    if still:
         raise BadInput(
-            f"{source}: --whiten: {error} ({len(rows):,} observations of the reference)"
-        ) from None
+            f"{source}: --whiten: {listed([repr(name) for name in still])} does not vary among "
+            f"the {len(rows):,} observations of reference; leave it out with --features"
+        )
+    matrix = normalise.whitening(x[rows], group)
     return (x @ matrix).astype(x.dtype)

@@ -41,6 +41,11 @@ def observe(path: str | Path, options: ScreenOptions) -> Observations:
     if str(path).endswith(".npz") or npz.names(path):
         return read_arrays(path, options)
     sheet = open_sheet(path)
+    if tables.find(sheet.header) and not (options.features or options.label_col):
+        raise BadInput(
+            f"{path}: is a table of pair scores, not a screen of observations; give it to discover,"
+            " or name its features with --features"
+        )
     return (read_counts if is_counts(sheet, options) else read_long)(sheet, options)
 
 

@@ -19,6 +19,7 @@ from epistax.engine.types import Scalar
 Effects: TypeAlias = Float[Array | ndarray, "b d"]
 CONTRAST = (1.0, -1.0, -1.0, 1.0)  # over (0, i, j, ij)
 RESIDUAL = (0.0, 0.0, 0.0, 1.0)  # of residuals, which are centred on what is additive
+TOGETHER = 64  # pairs or classes worked on at once
 SEVERITIES = ("min", "max", "sum", "double")
 
 
@@ -54,7 +55,7 @@ def means(
         excess = jnp.where(share < 1, jnp.sum(sums**2) / jnp.maximum(1 - share, 1e-6), 0)
         return Means(mean, spread(mine.x @ projection, mine.unit, mine.mask, excess))
 
-    return jax.lax.map(one, classes, batch_size=64)
+    return jax.lax.map(one, classes, batch_size=min(TOGETHER, classes.shape[0]))
 
 
 @jax.jit
@@ -75,7 +76,7 @@ def additive(
         difference = contrast @ arms.mean
         return assess(difference @ difference, contrast, arms.spread, pooled)
 
-    return Scores(*jax.lax.map(lambda args: one(*args), (doubles, members), batch_size=64))
+    return Scores(*jax.lax.map(lambda args: one(*args), (doubles, members), batch_size=TOGETHER))
 
 
 def cosine(h_i: Effects, h_j: Effects) -> Float[Array, "b"]:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from epistax.engine.interaction.arms import Arm, Data, arm, without
+from epistax.engine.interaction.arms import Arm, Data, arm, power_of_two, without
 from epistax.engine.stats.kernels import KERNELS
 from epistax.engine.stats.spread import Pooled, Spread, assess, debiased, spread
 from epistax.engine.types import Scalar
@@ -114,8 +114,10 @@ def mmd(
         return debiased(value, contrast, arms, pooled), value, unknown, unknown
 
     # small blocks are worked on together; large ones fill the cores by themselves
-    together = max(1, min(pair.shape[0], together // (double * (double + control + 2 * single))))
-    found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
+    # (a power of two, as the number of pairs is: a remainder would be compiled once more)
+    each = double * (double + control + 2 * single)
+    size = min(pair.shape[0], power_of_two(together // each))
+    found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=size)
     return Scores(*found)
 
 

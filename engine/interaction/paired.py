@@ -168,8 +168,13 @@ def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = N
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         which, members = classes_of(screen, pairs)
-        found = additivity.additive(means(np.asarray(which)), members, alone, contrast, pooled)
-        return PairScores(*(np.asarray(v) for v in found))
+        doubles = means(np.asarray(which))
+        spare = -len(pairs) % additivity.TOGETHER  # repeats of the first: few shapes to compile
+        doubles, members = jax.tree.map(
+            lambda v: jnp.concatenate([v, jnp.repeat(v[:1], spare, axis=0)]), (doubles, members)
+        )
+        found = additivity.additive(doubles, members, alone, contrast, pooled)
+        return PairScores(*(np.asarray(v)[: len(pairs)] for v in found))
 
     def doubles(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b d"]:
         return np.asarray(means(1 + screen.singles + pairs).mean - origin[None, :])

@@ -30,17 +30,27 @@ def whitening(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Float[ndarr
     """The symmetric W with x @ W of unit covariance within groups; eigenvalues below FLOOR of the
     largest are raised to it, after every feature was given unit variance.
     """  # noqa: D205
-    _, number, count = np.unique(group, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(count), x.shape[1]))
-    np.add.at(sums, number, x.astype(np.float64))
-    within = x - (sums / count[:, None])[number]
-    dof = max(len(x) - len(count), 1)
+    within, dof = departures(x, group)
     sd = np.sqrt((within**2).sum(axis=0) / dof)
-    varies = sd > ROUNDING * np.abs(x).max(axis=0)
-    if not varies.all():
-        flat = int(np.flatnonzero(~varies)[0])
+    if not (sd > 0).all():
+        flat = int(np.flatnonzero(sd == 0)[0])
         raise ValueError(f"feature {flat} does not vary within groups; leave it out")
     scaled = within / sd
     values, vectors = np.linalg.eigh(scaled.T @ scaled / dof)
     values = np.maximum(values, FLOOR * values[-1])
     return (vectors / np.sqrt(values)) @ vectors.T / sd[:, None]
+
+
+def constant(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Bool[ndarray, "d"]:
+    """Which features do not vary within any group, and so cannot be whitened."""
+    return (departures(x, group)[0] == 0).all(axis=0)
+
+
+def departures(
+    x: Float[ndarray, "n d"], group: Int[ndarray, "n"]
+) -> tuple[Float[ndarray, "n d"], int]:
+    """Departures from group means, and their degrees of freedom."""
+    _, number, count = np.unique(group, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(count), x.shape[1]))
+    np.add.at(sums, number, x.astype(np.float64))
+    return x - (sums / count[:, None])[number], max(len(x) - len(count), 1)

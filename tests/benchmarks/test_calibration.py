@@ -13,11 +13,12 @@ from epistax.engine.interaction import paired
 from epistax.engine.screen import screen
 
 ADDITIVE, MMD = Design("additive", 80), Design("mmd", 80)
+NUMBER = 400  # of quadruples everywhere, so that a design compiles once
 
 
-def p_values(design, methods, number, *, seed, delta=0.0):
+def p_values(design, methods, *, seed, delta=0.0):
     shared = calibration.common(design, seed=3)
-    return calibration.p_values(jax.random.key(seed), design, shared, methods, number, delta)
+    return calibration.p_values(jax.random.key(seed), design, shared, methods, NUMBER, delta)
 
 
 @pytest.mark.parametrize("shifted", [True, False])
@@ -55,13 +56,13 @@ def test_the_effect_is_the_populations_squared_mmd():
 
 
 def test_a_quadruple_is_tested_as_its_screen_would_be():
-    design = Design("additive", 40, 20)
-    mine = p_values(design, ("spectral",), 3, seed=4)["spectral"]
-    codes = np.repeat([[-1, -1], [-1, 0], [-1, 1], [0, 1]], 40, axis=0)
-    for key, p in zip(jax.random.split(jax.random.key(4), 3), mine, strict=True):
+    design = Design("additive", 80, 16)
+    mine = p_values(design, ("spectral",), seed=4)["spectral"]
+    codes = np.repeat([[-1, -1], [-1, 0], [-1, 1], [0, 1]], 80, axis=0)
+    for key, p in zip(jax.random.split(jax.random.key(4), NUMBER)[:3], mine[:3], strict=True):
         k_draw, _ = jax.random.split(key)
-        x = calibration.draw(k_draw, calibration.population(design), 40, 20).reshape(160, 4)
-        alone = screen(np.asarray(x), codes, p=2, well=np.arange(160) // 2)
+        x = calibration.draw(k_draw, calibration.population(design), 80, 16).reshape(320, 4)
+        alone = screen(np.asarray(x), codes, p=2, well=np.arange(320) // 5)
         found = paired.additive(alone, residual=False, seed=0).test(np.arange(1)).p
         np.testing.assert_allclose(found, p, rtol=1e-3)
 
@@ -70,13 +71,13 @@ def test_a_quadruple_is_tested_as_its_screen_would_be():
     "design", [MMD, ADDITIVE, Design("mmd", 80, 16), Design("additive", 80, 16)]
 )
 def test_the_default_holds_its_level(design):
-    p = p_values(design, ("spectral",), 800, seed=0)["spectral"]
+    p = p_values(design, ("spectral",), seed=0)["spectral"]
     assert scipy.stats.binomtest(int((p <= 0.05).sum()), len(p), 0.05).pvalue > 0.002
     assert scipy.stats.kstest(p, "uniform").pvalue > 0.002
 
 
 def test_resampling_holds_its_level_where_singles_differ_from_the_control():
-    for method, p in p_values(MMD, ("gamma", "multiplier"), 400, seed=1).items():
+    for method, p in p_values(MMD, ("gamma", "multiplier"), seed=1).items():
         assert 0.02 <= np.mean(p <= 0.05) <= 0.09, method
 
 
@@ -84,13 +85,13 @@ def test_wells_ignored_inflate_the_level():
     level = {}
     for blind in (False, True):
         design = Design("additive", 80, 16, blind=blind)
-        level[blind] = np.mean(p_values(design, ("spectral",), 400, seed=2)["spectral"] <= 0.05)
+        level[blind] = np.mean(p_values(design, ("spectral",), seed=2)["spectral"] <= 0.05)
     assert level[False] <= 0.09 and level[True] > 0.15
 
 
 @pytest.mark.parametrize(("design", "delta"), [(MMD, 3.2), (ADDITIVE, 1.3)])
 def test_a_large_shift_is_found(design, delta):
-    p = p_values(design, ("spectral",), 100, seed=5, delta=delta)["spectral"]
+    p = p_values(design, ("spectral",), seed=5, delta=delta)["spectral"]
     assert np.mean(p <= 0.05) > 0.9
 
 
@@ -117,12 +118,13 @@ def test_the_study_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "MORE", [])
     monkeypatch.setattr(calibration, "BLIND", [])
     monkeypatch.setattr(calibration, "RESAMPLED", ("gamma",))
+    monkeypatch.setattr(calibration, "STEPS", (0.0, 2.0))
     monkeypatch.setattr(calibration, "screens", lambda count, seed: iter([{"screens": count}]))
     out = tmp_path / "calibration.json"
-    calibration.main(["--out", str(out), "--quick", "--quadruples", "200"])
+    calibration.main(["--out", str(out), "--quick", "--quadruples", str(NUMBER)])
     found = json.loads(out.read_text())
     assert [row["method"] for row in found["calibration"]] == ["spectral", "gamma"]
-    assert len(found["power"]) == 2 * len(calibration.STEPS) and len(found["detectable"]) == 2
+    assert len(found["power"]) == 4 and len(found["detectable"]) == 2
     assert found["device"] and found["seconds"] > 0
 
 

@@ -108,8 +108,8 @@ def at(scores, index):
 
 def test_a_pairs_row_does_not_depend_on_the_others_asked_for(plain, tested):
     test, every = tested
-    for subset in (np.array([4]), np.arange(3, 11)):
-        same(test(subset), at(every, subset))
+    subset = np.arange(3, 11)
+    same(test(subset), at(every, subset))
 
 
 def test_rows_come_in_the_order_asked_for(plain, tested):
@@ -198,7 +198,7 @@ def test_marginal_singles_leave_the_pair_itself_out():
     found = paired.disjoint(made, kernel="rbf", length_scale=SCALE, seed=0, inference=False)
     got = found(np.array([0, 7]))
     both = codes[:, 0] >= 0
-    for k, (i, j) in zip((0, 7), ((0, 1), (1, 5)), strict=True):
+    for k, (i, j) in zip((0, 7), ((0, 1), (1, 4)), strict=True):
         member = [(codes == v).any(axis=1) & both for v in (i, j)]
         pair = member[0] & member[1]
         arms = [np.flatnonzero(v) for v in (both, *member, pair)]
@@ -229,12 +229,12 @@ def wide(seed=0, *, planted=0.0):
     second &= codes[:, 1] >= 0
     x[:, 2] += 3 * (first & (z == 0))
     x[:, 1] += 3 * (second & (z == 1))
-    x[:, 3] += planted * ((codes[:, 0] == 0) & (codes[:, 1] == 1) & (z == 0))
+    x[:, 3] += planted * ((codes[:, 0] == 0) & (codes[:, 1] == 1))
     return screen((x - x.mean(axis=0)).astype(np.float32), codes, p=20, well=None)
 
 
 def test_a_planted_interaction_is_found_and_disjoint_pairs_are_not():
-    made = wide(planted=6.0)
+    made = wide(planted=4.0)
     found = paired.disjoint(
         made, kernel="rbf", length_scale=paired.bandwidth(made, seed=0), seed=0
     )(np.arange(10))
@@ -258,17 +258,13 @@ def test_spectral_p_values_are_those_of_the_multiplier(tested, plain):
     assert len(np.unique(np.round(resampled, 2))) > 5
 
 
-@pytest.mark.parametrize("wells", [False, True])
-def test_a_class_of_one_unit_spoils_no_other_pair(wells):
-    # a single and a double of one observation, or of one well; a single that was never alone
+def test_a_class_of_one_unit_spoils_no_other_pair():
+    # a single of one observation, a double of one well, and a single that was never alone
     x, codes, _ = table(4)
     well = np.arange(len(x))
-    kept = np.ones(len(x), bool)
-    for code in ((-1, 2), (0, 1)):
-        mine = np.flatnonzero((codes == code).all(axis=1))
-        kept[mine[1:]] = wells
-        well[mine] = mine[0]
-    kept &= ~(codes == (-1, 5)).all(axis=1)
+    kept = ~(codes == (-1, 5)).all(axis=1)
+    kept[np.flatnonzero((codes == (-1, 2)).all(axis=1))[1:]] = False
+    well[(codes == (0, 1)).all(axis=1)] = len(x)
     made = screen(x[kept], codes[kept], p=P, well=well[kept])
     assert made.units[1 + 2] == made.units[1 + P] == 1 and made.count[1 + 5] == 0
     tests = [
