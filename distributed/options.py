@@ -225,7 +225,11 @@ class Simulate(RunOptions):
     example: ClassVar[str] = "epistax simulate matrix --genes 300 --out sim"
 
     kind: str = option(
-        ..., "what to simulate", choices=("matrix",), metavar="KIND", positional=True
+        ...,
+        "what to simulate: {choices} (a screen of 7 genes)",
+        choices=("matrix", "disjointness"),
+        metavar="KIND",
+        positional=True,
     )
     genes: int = option(
         200,
@@ -263,6 +267,9 @@ class Simulate(RunOptions):
     )
     singles: bool = option(
         False, "also write the single effects, as rows with the label control", group="matrix"
+    )
+    cells: int = option(
+        2000, "observations a class", metavar="N", rule=POSITIVE, group="disjointness"
     )
 
 

@@ -52,3 +52,17 @@ def test_a_finished_run_is_kept_unless_forced(
     assert simulate(tmp_path / "sim", "--resume") == 0
     assert simulate(tmp_path / "sim", "--seed", "5", "--force") == 0
     assert (tmp_path / "sim" / "data.parquet").read_bytes() != before
+
+
+def test_a_simulated_screen_is_scored_against_its_truth(tmp_path, capsys):
+    flags = ["--cells", "300", "--seed", "2", "--quiet"]
+    assert main(["simulate", "disjointness", "--out", str(tmp_path / "sim"), *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "8,700 observations" in shown and "next:  epistax score" in shown
+    held = np.load(tmp_path / "sim/data.npz")
+    names, counts = np.unique(held["perturbation"], return_counts=True)
+    assert set(counts) == {300} and {"control", "A", "A+B", "F+G"} < set(names)
+    command = ["score", str(tmp_path / "sim/data.npz"), "--out", str(tmp_path / "run")]
+    assert main([*command, "--test", "mmd", "--json", "--quiet"]) == 0
+    entry = json.loads(capsys.readouterr().out)["tests"]["mmd"]
+    assert entry["positives"] == 6 and entry["judged"] == 21 and entry["auroc"] > 0.7
