@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
-from epistax.engine.interaction.arms import Data, arm
+from epistax.engine.interaction.arms import Arm, Data, arm
 from epistax.engine.stats.spread import Pooled, Spread, assess, spread
 from epistax.engine.types import Scalar
 
@@ -47,15 +47,31 @@ def means(
     def one(which: Int[Array, ""]) -> Means:
         mine = arm(data, which, length)
         mean = mine.weight @ mine.x
-        centred = (mine.x - mean[None, :]) * mine.weight[:, None]
-        place = jnp.where(mine.mask, mine.unit, 0)
-        sums = jax.ops.segment_sum(centred, place, num_segments=length)
-        shares = jax.ops.segment_sum(mine.weight, place, num_segments=length)
-        share = jnp.sum(shares**2)
-        excess = jnp.where(share < 1, jnp.sum(sums**2) / jnp.maximum(1 - share, 1e-6), 0)
+        excess = noise(mine, mean)
         return Means(mean, spread(mine.x @ projection, mine.unit, mine.mask, excess))
 
     return jax.lax.map(one, classes, batch_size=min(TOGETHER, classes.shape[0]))
+
+
+def noise(mine: Arm, mean: Float[Array, "d"]) -> Scalar:
+    """What the noise of a class mean adds to its squared norm; 0 for a single unit.
+
+    Unbiased for units of any size, where units differ by one variance and the observations
+    within them by another.
+    """
+    place = jnp.where(mine.mask, mine.unit, 0)
+    centred = (mine.x - mean[None, :]) * mine.mask[:, None]
+    sums, share = (
+        jax.ops.segment_sum(v, place, num_segments=len(mine.mask))
+        for v in (centred * mine.weight[:, None], mine.weight)
+    )
+    squares, cubes, between = jnp.sum(share**2), jnp.sum(share**3), jnp.sum(sums**2)
+    units = jnp.sum(share > 0)
+    within = jnp.sum(mine.weight[:, None] * centred**2)
+    within -= jnp.sum(sums**2 / jnp.where(share > 0, share, 1)[:, None])
+    cells = jnp.maximum(within, 0) / jnp.maximum(jnp.sum(mine.mask) - units, 1)
+    factor = squares / jnp.maximum(squares - 2 * cubes + squares**2, 1e-9)
+    return jnp.where(units > 1, cells + factor * (between - (1 - squares) * cells), 0)
 
 
 @jax.jit

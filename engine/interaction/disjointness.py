@@ -79,12 +79,12 @@ def mmd(
     double: int,
     single: int,
     control: int,
-    together: int,
+    resident: int,
     inference: bool,
 ) -> Scores:
     """Of the given pairs: their classes, the classes of their singles, the padded lengths.
 
-    together is how many values of Gram blocks are worked on at once. Without inference, se and p
+    resident is how many values of Gram blocks are worked on at once. Without inference, se and p
     are nan.
     """
     reference = arm(data, 0, control)
@@ -116,17 +116,18 @@ def mmd(
     # small blocks are worked on together; large ones fill the cores by themselves
     # (a power of two, as the number of pairs is: a remainder would be compiled once more)
     each = double * (double + control + 2 * single)
-    size = min(pair.shape[0], power_of_two(together // each))
-    found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=size)
+    together = min(pair.shape[0], power_of_two(resident // each))
+    found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
     return Scores(*found)
 
 
 def squared_norm(
     own: Float[Array, "4"], cross: Float[Array, "6"], contrast: Float[Array, "4"]
 ) -> Scalar:
-    """Sum_ab s_a s_b E k(Y_a, Y_b) from the ten means: each class with itself; (0, i), (0, j),
-    (0, ij), (i, j), (i, ij), (j, ij).
-    """  # noqa: D205
+    """Sum_ab s_a s_b E k(Y_a, Y_b) from its ten means.
+
+    own: each class with itself; cross: (0, i), (0, j), (0, ij), (i, j), (i, ij), (j, ij).
+    """
     a, b = jnp.triu_indices(4, 1)
     return jnp.sum(contrast**2 * own) + 2 * jnp.sum(contrast[a] * contrast[b] * cross)
 

@@ -77,12 +77,16 @@ def disjoint(
 
     def of_pairs(double: int, single: int) -> Callable[..., disjointness.Scores]:
         lengths = {"double": double, "single": single}
-        how = {"together": together(), "inference": inference}
+        how = {"resident": resident(), "inference": inference}
         return each(mesh, disjointness.mmd, split=2, **lengths, **how, **static)
 
+    alone = np.arange(1 + screen.singles)
     shared = in_order(
-        (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding))
-        for b in class_batches(screen, np.arange(1 + screen.singles), **cut)
+        (
+            (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding))
+            for b in class_batches(screen, alone, **cut)
+        ),
+        alone,
     )
     pooled = pool(
         screen,
@@ -94,16 +98,20 @@ def disjoint(
     shared, pooled = copied((shared, pooled), mesh)
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
+        rest = (data, shared, pooled, embedding)
         found = in_order(
-            (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), data, shared, pooled, embedding))
-            for b in pair_batches(screen, pairs, **cut)
+            (
+                (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), *rest))
+                for b in pair_batches(screen, pairs, **cut)
+            ),
+            pairs,
         )
         return PairScores(*(np.asarray(v) for v in found))
 
     return test
 
 
-def together() -> int:
+def resident() -> int:
     """Values of Gram blocks worked on at once: an accelerator wants many, a core what it caches."""
     return 2**16 if jax.default_backend() == "cpu" else 2**26
 
@@ -131,8 +139,11 @@ def resampled(
 
     def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
         found = in_order(
-            (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), key, data, weights, scale))
-            for b in pair_batches(screen, pairs, budget=BUDGET, multiple=devices(mesh))
+            (
+                (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), key, data, weights, scale))
+                for b in pair_batches(screen, pairs, budget=BUDGET, multiple=devices(mesh))
+            ),
+            pairs,
         )
         return np.asarray(found)
 
@@ -157,8 +168,11 @@ def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = N
 
     def means(classes: Int[ndarray, "k"]) -> additivity.Means:
         return in_order(
-            (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, projection))
-            for b in class_batches(screen, classes, budget=BUDGET, multiple=devices(mesh))
+            (
+                (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, projection))
+                for b in class_batches(screen, classes, budget=BUDGET, multiple=devices(mesh))
+            ),
+            classes,
         )
 
     alone = means(np.arange(1 + screen.singles))
@@ -184,9 +198,10 @@ def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = N
 
 
 def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
-    """The directions of the null distribution's features: all where d <= FEATURES, else the leading
-    ones of the variation within classes.
-    """  # noqa: D205
+    """The directions of the null distribution's features.
+
+    All where d <= FEATURES, else the leading ones of the variation within classes.
+    """
     d = screen.x.shape[1]
     if d <= FEATURES:
         return jnp.eye(d, dtype=screen.x.dtype)
@@ -201,11 +216,12 @@ def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
     return jnp.asarray(vectors[:, -FEATURES:], screen.x.dtype)
 
 
-def in_order(parts: Iterator[tuple[Batch, Any]]) -> Any:
-    """Results of batches as one, sorted by index; the padding of each left away."""
+def in_order(parts: Iterator[tuple[Batch, Any]], asked: Int[ndarray, "k"]) -> Any:
+    """Results of batches as one, in the order asked for; the padding of each left away."""
     parts = list(parts)
     index = np.concatenate([batch.index[: batch.real] for batch, _ in parts])
-    order = jnp.asarray(np.argsort(index))
+    place = np.argsort(index, kind="stable")
+    order = jnp.asarray(place[np.searchsorted(index[place], asked)])
     return jax.tree.map(
         lambda *leaves: jnp.concatenate(
             [leaf[: batch.real] for (batch, _), leaf in zip(parts, leaves, strict=True)]

@@ -34,6 +34,8 @@ def pool(
     """
     order = np.random.default_rng(seed).permutation(len(screen.count))
     order = order[screen.units[order] > 1]
+    if not len(order):
+        raise ValueError("no class has two units: nothing says how units of a class differ")
     chosen = order[: 1 + int(np.searchsorted(np.cumsum(screen.count[order]), ROWS))]
     x = np.concatenate([rows(screen, which) for which in chosen])
     phi = np.asarray(features(jnp.asarray(x)), np.float64)  # all at once: one shape to compile
@@ -73,9 +75,11 @@ def unseen_share(
 
 
 def trace_square(gram: Float[ndarray, "w w"]) -> float:
-    """Unbiased tr S^2 from the Gram matrix of w centred units (Himeno and Yamada 2014, "Estimations
-    for some functions of covariance matrix in high dimension under non-normality", eq 2.3).
-    """  # noqa: D205
+    """Unbiased tr S^2 from the Gram matrix of w >= 4 centred units.
+
+    Himeno and Yamada 2014, "Estimations for some functions of covariance matrix in high dimension
+    under non-normality", eq 2.3.
+    """
     n, own = len(gram), np.diag(gram)
     square, trace = (gram**2).sum() / (n - 1) ** 2, own.sum() / (n - 1)
     fourth = (own**2).sum() / (n - 1)

@@ -27,9 +27,11 @@ def subtract_control(
 
 
 def whitening(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Float[ndarray, "d d"]:
-    """The symmetric W with x @ W of unit covariance within groups; eigenvalues below FLOOR of the
-    largest are raised to it, after every feature was given unit variance.
-    """  # noqa: D205
+    """The W with x @ W of unit covariance within groups.
+
+    Every feature is first given unit variance; eigenvalues below FLOOR of the largest are then
+    raised to it. ValueError for a feature that varies within no group.
+    """
     within, dof = departures(x, group)
     sd = np.sqrt((within**2).sum(axis=0) / dof)
     if not (sd > 0).all():
@@ -49,8 +51,10 @@ def constant(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Bool[ndarray
 def departures(
     x: Float[ndarray, "n d"], group: Int[ndarray, "n"]
 ) -> tuple[Float[ndarray, "n d"], int]:
-    """Departures from group means, and their degrees of freedom."""
+    """Departures from group means, 0 where but rounding, and their degrees of freedom."""
     _, number, count = np.unique(group, return_inverse=True, return_counts=True)
     sums = np.zeros((len(count), x.shape[1]))
     np.add.at(sums, number, x.astype(np.float64))
-    return x - (sums / count[:, None])[number], max(len(x) - len(count), 1)
+    within = x - (sums / count[:, None])[number]
+    within[np.abs(within) <= ROUNDING * np.abs(x).max(axis=0)] = 0
+    return within, max(len(x) - len(count), 1)

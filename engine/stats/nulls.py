@@ -89,8 +89,9 @@ def permutation(key: Key, units: Units, contrast: Float[Array, "a"], *, draws: i
 
 
 def exceedance(drawn: Float[Array, "s"], observed: Scalar) -> Scalar:
-    """(1 + k) / (1 + B), k of B draws reaching the observed value: never 0 (Phipson and Smyth 2010,
-    "Permutation p-values should never be zero").
-    """  # noqa: D205
+    """(1 + k) / (1 + B), k of B draws reaching the observed value.
+
+    Phipson and Smyth 2010, "Permutation p-values should never be zero".
+    """
     reached = jnp.sum(drawn >= observed - TIE * jnp.abs(observed))
     return (1 + reached) / (1 + drawn.shape[0])

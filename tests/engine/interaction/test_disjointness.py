@@ -187,7 +187,7 @@ def test_level_of_the_spectral_p_value_where_the_strata_differ():
         lengths = {"double": 24, "single": 64, "control": 80}
         found = disjointness.mmd(
             pair, members, data, shared, pooled, how,
-            kernel="rbf", together=1, inference=True, **lengths,
+            kernel="rbf", resident=1, inference=True, **lengths,
         )  # fmt: skip
         return found.p[0], found.unbiased[0]
 

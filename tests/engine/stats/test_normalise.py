@@ -107,6 +107,7 @@ def test_a_constant_feature_is_named(value, dtype):
     x[:, 2] = value
     with pytest.raises(ValueError, match="feature 2 does not vary within groups"):
         normalise.whitening(x.astype(dtype), batch)
+    assert np.flatnonzero(normalise.constant(x.astype(dtype), batch)).tolist() == [2]
 
 
 def test_a_feature_constant_within_groups_only_is_named_too():
