@@ -113,7 +113,7 @@ def disjoint(
 
 def resident() -> int:
     """Values of Gram blocks worked on at once: an accelerator wants many, a core what it caches."""
-    return 2**16 if jax.default_backend() == "cpu" else 2**26
+    return 2**20 if jax.default_backend() == "cpu" else 2**26
 
 
 def resampled(
