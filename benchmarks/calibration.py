@@ -92,7 +92,10 @@ BLIND = [Design(*of, blind=True) for of in WELLS]
 
 
 def population(design: Design, delta: float = 0.0) -> Population:
-    """The null, and at delta != 0 what departs from it: the double's first state along e4."""
+    """The null, and at delta != 0 what departs from it: the double's first state along e4.
+
+    Spreads differ between arms in additivity's null only; its power is that of equal ones.
+    """
     e = FAR * np.eye(D, dtype=np.float32)
     means, scale = np.zeros((4, 2, D), np.float32), np.ones(4, np.float32)
     mixed = design.test == "mmd"
@@ -161,7 +164,7 @@ def spectral(data: Data, shared: Common, design: Design) -> Scalar:
         return additivity.additive(double, members, arms, contrast, own(arms.spread)).p[0]
     alone = disjointness.alone(classes, data, embedding, kernel=kernel, length=n, control=n)
     how = {"kernel": kernel, "double": n, "single": n, "control": n}
-    how |= {"together": 1, "inference": True}
+    how |= {"resident": 1, "inference": True}
     pool = own(alone.spread)
     return disjointness.mmd(pair, members, data, alone, pool, embedding, **how).p[0]
 

@@ -14,9 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from epistax.engine.stats.quadform import survival
+from epistax.engine.stats.quadform import bisect, survival
 from epistax.engine.types import Scalar
 
+FLOOR = 0.25  # of what equal eigenvalues make of tr C^2: noise may ask for less
+TINY = 1e-6  # eigenvalues below this share of the largest are rounding
 ENOUGH = 30  # units beyond the first from which the size of a class's spread is its own
 
 
@@ -36,6 +38,15 @@ class Pooled(NamedTuple):
     trace: Scalar  # tr S of the whole embedding
     dof: Scalar  # units less classes
     unseen: Scalar  # tr S^2 beyond the features, per tr S^2 within them
+
+
+class Lent(NamedTuple):
+    """A class's spread, some of it the pool's: so much of the size, so much of the shape."""
+
+    cov: Float[Array, "*c f f"]
+    trace: Float[Array, "*c"]
+    size: Float[Array, "*c"]
+    shape: Float[Array, "*c"]
 
 
 def spread(
@@ -68,18 +79,20 @@ def assess(
     for error and p-value; the unbiased estimate uses their own alone. What remains uncertain of
     tr C widens the null distribution as F does chi2 (Satterthwaite).
     """
-    cov, trace, loose, lent = jax.vmap(borrow, in_axes=(0, None))(arms, pooled)
+    lent = jax.vmap(borrow, in_axes=(0, None))(arms, pooled)
     weight = contrast**2 / jnp.maximum(arms.units, 1)
-    total = jnp.einsum("c,cij->ij", weight, cov)
-    eigenvalues = jnp.maximum(jnp.linalg.eigvalsh(total), 0)
-    expected = jnp.sum(weight * trace)
+    total = jnp.einsum("c,cij->ij", weight, lent.cov)
+    expected = jnp.sum(weight * lent.trace)
+    dof, pool_dof = jnp.maximum(arms.units - 1, 1), jnp.maximum(pooled.dof, 1)
+    (of_trace, of_cov), (common, common_cov) = noise(arms.cov, dof), noise(pooled.cov, pool_dof)
+    doubt = compound(weight, lent.size, of_trace, common, dof / pool_dof)
+    blur = compound(weight, lent.shape, of_cov, common_cov, dof / pool_dof)
+    eigenvalues = gather(jnp.maximum(jnp.linalg.eigvalsh(total), 0), blur, doubt)
     squares = jnp.sum(eigenvalues**2)
     variance = 2 * squares * pooled.unseen
     mean = jnp.maximum(expected - jnp.sum(eigenvalues), 0)
-    common = 2 * jnp.sum(pooled.cov**2) / jnp.maximum(pooled.dof, 1)  # Var of the pool's trace
-    doubt = jnp.sum(weight**2 * loose) + jnp.sum(weight * lent) ** 2 * common
-    dof = 2 * expected**2 / jnp.maximum(doubt * (1 + pooled.unseen), 1e-30)
-    p = survival(value, eigenvalues, mean, variance, dof)
+    scale_dof = 2 * expected**2 / jnp.maximum(doubt * (1 + pooled.unseen), 1e-30)
+    p = survival(value, eigenvalues, mean, variance, scale_dof)
     # Var |m^|^2 = 4 m'Cm + 2 tr C^2, and m^'Cm^ overstates m'Cm by tr C^2
     difference = contrast @ arms.mean
     slope = jnp.maximum(difference @ total @ difference - squares, 0)
@@ -96,13 +109,13 @@ def debiased(
     return value - jnp.sum(contrast**2 * excess)
 
 
-def borrow(own: Spread, pooled: Pooled) -> tuple[Array, Array, Array, Array]:
+def borrow(own: Spread, pooled: Pooled) -> Lent:
     """A class's covariance and trace, drawn to the pool's where its units are few.
 
     The size of the spread is the pool's at one unit and its own from ENOUGH + 1 on; the shape
     moreover follows the pool as far as the difference may be noise: Ledoit and Wolf 2004, "A
     well-conditioned estimator for large-dimensional covariance matrices", with the pool for the
-    target. Also returns the variance of the trace's own part, and the pool's weight in it.
+    target.
     """
     less = jnp.maximum(own.units - 1, 1)
     size = jnp.clip(1 - (own.units - 1) / ENOUGH, 0, 1)
@@ -110,10 +123,51 @@ def borrow(own: Spread, pooled: Pooled) -> tuple[Array, Array, Array, Array]:
     trace = (1 - size) * whole + size * pooled.trace
     inside, common = (jnp.maximum(jnp.trace(c), 1e-30) for c in (own.cov, pooled.cov))
     mine, theirs = own.cov / inside, pooled.cov / common
-    noise = (1 + jnp.sum(mine**2)) / less
     apart = jnp.maximum(jnp.sum((mine - theirs) ** 2), 1e-30)
-    shape = jnp.maximum(size, jnp.minimum(1, noise / apart))
+    shape = jnp.maximum(size, jnp.minimum(1, (1 + jnp.sum(mine**2)) / less / apart))
     # the features' share of the trace goes with the shape
     seen = (1 - shape) * inside / jnp.maximum(whole, 1e-30) + shape * common / pooled.trace
     cov = trace * jnp.minimum(seen, 1) * ((1 - shape) * mine + shape * theirs)
-    return cov, trace, (1 - size) ** 2 * 2 * jnp.sum(own.cov**2) / less, size
+    return Lent(cov, trace, size, shape)
+
+
+def noise(cov: Float[Array, "*c f f"], dof: Float[Array, "*c"]) -> tuple[Array, Array]:
+    """Of a Gaussian's covariance estimated from dof + 1 units: E (tr S^ - tr S)^2, E |S^ - S|^2."""
+    squares = jnp.sum(cov**2, axis=(-2, -1))
+    return 2 * squares / dof, (squares + jnp.trace(cov, axis1=-2, axis2=-1) ** 2) / dof
+
+
+def compound(
+    weight: Float[Array, "c"],
+    lent: Float[Array, "c"],
+    own: Float[Array, "c"],
+    pool: Scalar,
+    share: Float[Array, "c"],
+) -> Scalar:
+    """Noise of sum_c w_c ((1 - a_c) S_c + a_c S), the class being a share of the pool S itself."""
+    mine, theirs = weight * (1 - lent), jnp.sum(weight * lent)
+    return jnp.sum(mine**2 * own) + theirs**2 * pool + 2 * theirs * jnp.sum(mine * share * own)
+
+
+def gather(lam: Float[Array, "f"], blur: Scalar, doubt: Scalar) -> Float[Array, "f"]:
+    """Eigenvalues drawn together: estimated ones lie further apart than the true ones.
+
+    E tr C^2 exceeds tr C^2 by blur, E (tr C)^2 by doubt: both are taken off before the two are
+    compared. lam^g, g <= 1, has the ratio that is left; at g = 0 what is still too much goes to
+    the form's constant part.
+    """
+    whole = jnp.maximum(jnp.sum(lam), 1e-30)
+    lam = lam / whole
+    blur, doubt = blur / whole**2, doubt / whole**2
+    squares = jnp.sum(lam**2)
+    wanted = (squares - blur) / jnp.maximum(1 - doubt, 0.1)
+    real = lam > TINY * jnp.max(lam)
+    flat = 1 / jnp.maximum(jnp.sum(real), 1)
+    log = jnp.log(jnp.where(real, lam, 1))
+
+    def power(g: Scalar) -> Float[Array, "f"]:
+        raised = jnp.where(real, jnp.exp(g * log), 0)
+        return raised / jnp.maximum(jnp.sum(raised), 1e-30)
+
+    g = bisect(lambda g: jnp.sum(power(g) ** 2) - wanted, jnp.ones_like(squares))
+    return whole * power(g) * jnp.sqrt(jnp.clip(wanted / flat, FLOOR, 1))
