@@ -21,10 +21,10 @@ LENGTH = 10.0  # of the RBF kernel: about the median distance of 50 features
 
 
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
-    """Ten genes, 45 pairs: 100 cells of 50 features, 300 cells of 128; or `size` cells."""
+    """Twenty genes, 190 pairs: 100 cells of 50 features, 300 cells of 128; or `size` cells."""
     cases = [(100, 50), (300, 128)] if size is None else [(size, 50)]
     for cells, d in cases:
-        scale = {"genes": 10, "pairs": 45, "cells": cells, "features": d, "seed": seed}
+        scale = {"genes": 20, "pairs": 190, "cells": cells, "features": d, "seed": seed}
         agree(**scale)
         name = "scikit-learn rbf_kernel, pooled per pair"
         yield harness.measure(

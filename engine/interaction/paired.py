@@ -217,14 +217,14 @@ def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
 
 
 def in_order(parts: Iterator[tuple[Batch, Any]], asked: Int[ndarray, "k"]) -> Any:
-    """Results of batches as one, in the order asked for; the padding of each left away."""
-    parts = list(parts)
+    """Results of batches as one on the host, in the order asked for, their padding left away."""
+    parts = list(parts)  # all are under way before the first is waited for
     index = np.concatenate([batch.index[: batch.real] for batch, _ in parts])
     place = np.argsort(index, kind="stable")
-    order = jnp.asarray(place[np.searchsorted(index[place], asked)])
+    order = place[np.searchsorted(index[place], asked)]
     return jax.tree.map(
-        lambda *leaves: jnp.concatenate(
-            [leaf[: batch.real] for (batch, _), leaf in zip(parts, leaves, strict=True)]
+        lambda *leaves: np.concatenate(
+            [np.asarray(leaf)[: batch.real] for (batch, _), leaf in zip(parts, leaves, strict=True)]
         )[order],
         *(found for _, found in parts),
     )
