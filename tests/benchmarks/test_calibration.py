@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from epistax.benchmarks import calibration
-from epistax.benchmarks.calibration import Design
+from epistax.benchmarks import calibration, quadruples
+from epistax.benchmarks.quadruples import Design
 from epistax.engine.interaction import paired
 from epistax.engine.screen import screen
 
@@ -17,33 +17,33 @@ NUMBER = 400  # of quadruples everywhere, so that a design compiles once
 
 
 def p_values(design, methods, *, seed, delta=0.0):
-    shared = calibration.common(design, seed=3)
-    return calibration.p_values(jax.random.key(seed), design, shared, methods, NUMBER, delta)
+    shared = quadruples.common(design, seed=3)
+    return quadruples.p_values(jax.random.key(seed), design, shared, methods, NUMBER, delta)
 
 
 @pytest.mark.parametrize("shifted", [True, False])
 def test_the_null_is_one(shifted):
     """Control and double together are distributed as the singles together; or their means add."""
-    mixed = calibration.population(MMD._replace(shifted=shifted))
+    mixed = quadruples.population(MMD._replace(shifted=shifted))
     means = [sorted(mixed.means[pair].reshape(-1, 4).tolist()) for pair in ([0, 3], [1, 2])]
     assert means[0] == means[1] and (mixed.scale == 1).all()
-    added = calibration.population(ADDITIVE._replace(shifted=shifted)).means
+    added = quadruples.population(ADDITIVE._replace(shifted=shifted)).means
     np.testing.assert_allclose(added[3] - added[1] - added[2] + added[0], 0)
     apart = [np.abs(of[0] - of[1]).max() > 0 for of in (mixed.means, added)]
     assert apart == [shifted, shifted]
 
 
 def test_cells_of_a_well_correlate():
-    of = calibration.population(ADDITIVE._replace(shifted=False))
-    x = np.asarray(calibration.draw(jax.random.key(0), of, 20_000, 10_000)).reshape(-1, 2, 4)
+    of = quadruples.population(ADDITIVE._replace(shifted=False))
+    x = np.asarray(quadruples.draw(jax.random.key(0), of, 20_000, 10_000)).reshape(-1, 2, 4)
     found = np.mean(x[:, 0] * x[:, 1])
-    np.testing.assert_allclose([found, np.var(x)], [calibration.ALIKE, 1], atol=0.01)
+    np.testing.assert_allclose([found, np.var(x)], [quadruples.ALIKE, 1], atol=0.01)
 
 
 def test_the_effect_is_the_populations_squared_mmd():
     delta, scale = 2.0, 4.0
-    of = calibration.population(MMD, delta)
-    x = np.asarray(calibration.draw(jax.random.key(1), of, 1200, 0), np.float64)
+    of = quadruples.population(MMD, delta)
+    x = np.asarray(quadruples.draw(jax.random.key(1), of, 1200, 0), np.float64)
     flat = x.reshape(-1, 4)
     squares = (flat**2).sum(axis=1)
     gram = np.exp((2 * flat @ flat.T - squares[:, None] - squares[None, :]) / (2 * scale**2))
@@ -61,7 +61,7 @@ def test_a_quadruple_is_tested_as_its_screen_would_be():
     codes = np.repeat([[-1, -1], [-1, 0], [-1, 1], [0, 1]], 80, axis=0)
     for key, p in zip(jax.random.split(jax.random.key(4), NUMBER)[:3], mine[:3], strict=True):
         k_draw, _ = jax.random.split(key)
-        x = calibration.draw(k_draw, calibration.population(design), 80, 16).reshape(320, 4)
+        x = quadruples.draw(k_draw, quadruples.population(design), 80, 16).reshape(320, 4)
         alone = screen(np.asarray(x), codes, p=2, well=np.arange(320) // 5)
         found = paired.additive(alone, residual=False, seed=0).test(np.arange(1)).p
         np.testing.assert_allclose(found, p, rtol=1e-3)
