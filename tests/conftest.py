@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = (
@@ -17,6 +18,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # eight devices on few cores: their programs, queued, can wait for one another's threads for ever
 jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled() -> Iterator[None]:
+    """Free what a file compiled: the kernel allows a process so many memory maps, then XLA dies."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
