@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
 from epistax.engine.interaction.arms import Arm, Data, arm
-from epistax.engine.stats.spread import Pooled, Spread, assess, spread
+from epistax.engine.stats.spread import Pooled, Scores, Spread, assess, spread
 from epistax.engine.types import Scalar
 
 Effects: TypeAlias = Float[Array | ndarray, "b d"]
@@ -28,15 +28,6 @@ class Means(NamedTuple):
 
     mean: Float[Array, "c d"]
     spread: Spread
-
-
-class Scores(NamedTuple):
-    """R of each pair, in squared units of the embedding."""
-
-    unbiased: Float[Array, "b"]  # R less its bias; may be negative
-    biased: Float[Array, "b"]  # |D|^2
-    se: Float[Array, "b"]
-    p: Float[Array, "b"]
 
 
 def means(
@@ -84,7 +75,7 @@ def additive(
 ) -> Scores:
     """Of the doubles; singles holds control and singles by class, members the classes of each."""
 
-    def one(double: Means, pair: Int[Array, "2"]) -> tuple[Scalar, ...]:
+    def one(double: Means, pair: Int[Array, "2"]) -> Scores:
         order = jnp.concatenate([jnp.zeros(1, jnp.int32), pair])
         arms = jax.tree.map(
             lambda of, mine: jnp.concatenate([of[order], mine[None]]), singles, double
@@ -92,7 +83,7 @@ def additive(
         difference = contrast @ arms.mean
         return assess(difference @ difference, contrast, arms.spread, pooled)
 
-    return Scores(*jax.lax.map(lambda args: one(*args), (doubles, members), batch_size=TOGETHER))
+    return jax.lax.map(lambda args: one(*args), (doubles, members), batch_size=TOGETHER)
 
 
 def cosine(h_i: Effects, h_j: Effects) -> Float[Array, "b"]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from epistax.engine.interaction.arms import Arm, Data, arm, power_of_two, without
 from epistax.engine.stats.kernels import KERNELS
-from epistax.engine.stats.spread import Pooled, Spread, assess, debiased, spread
+from epistax.engine.stats.spread import Pooled, Scores, Spread, assess, debiased, spread
 from epistax.engine.types import Scalar
 
 CONTRAST = (0.5, -0.5, -0.5, 0.5)
@@ -36,15 +36,6 @@ class Alone(NamedTuple):
     own: Float[Array, "*c"]  # mean of k over the class, an observation with itself included
     cross: Float[Array, "*c"]  # mean of k between the class and the control
     spread: Spread
-
-
-class Scores(NamedTuple):
-    """MMD of each pair."""
-
-    unbiased: Float[Array, "b"]  # MMD^2, stratified U-statistic: 0 in expectation under the null
-    biased: Float[Array, "b"]  # MMD^2, V-statistic: the squared norm, never negative
-    se: Float[Array, "b"]  # of either
-    p: Float[Array, "b"]
 
 
 def alone(
@@ -89,7 +80,7 @@ def mmd(
     """
     reference = arm(data, 0, control)
 
-    def one(which: Int[Array, ""], singles: Int[Array, "2"]) -> tuple[Scalar, ...]:
+    def one(which: Int[Array, ""], singles: Int[Array, "2"]) -> Scores:
         both = arm(data, which, double)
         sides = [arm(data, singles[k], single) for k in range(2)]
         own, embedded = within(both, embedding, kernel)
@@ -111,14 +102,13 @@ def mmd(
         if inference:
             return assess(value, contrast, arms, pooled)
         unknown = jnp.full_like(value, jnp.nan)
-        return debiased(value, contrast, arms, pooled), value, unknown, unknown
+        return Scores(debiased(value, contrast, arms, pooled), value, unknown, unknown)
 
     # small blocks are worked on together; large ones fill the cores by themselves
     # (a power of two, as the number of pairs is: a remainder would be compiled once more)
     each = double * (double + control + 2 * single)
     together = min(pair.shape[0], power_of_two(resident // each))
-    found = jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
-    return Scores(*found)
+    return jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
 
 
 def squared_norm(

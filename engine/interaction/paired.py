@@ -27,6 +27,7 @@ from epistax.engine.interaction.pooling import pool
 from epistax.engine.mesh import copied, devices, each
 from epistax.engine.screen import Screen
 from epistax.engine.stats.kernels import KERNELS, POOLED, landmark_map, median_distance
+from epistax.engine.stats.spread import Scores
 
 FEATURES = 64  # landmarks, or principal components, that the null distribution is built from
 BUDGET = 2**25  # values of one call's Gram blocks
@@ -75,7 +76,7 @@ def disjoint(
     def of_classes(length: int) -> Callable[..., disjointness.Alone]:
         return each(mesh, disjointness.alone, split=1, length=length, **static)
 
-    def of_pairs(double: int, single: int) -> Callable[..., disjointness.Scores]:
+    def of_pairs(double: int, single: int) -> Callable[..., Scores]:
         lengths = {"double": double, "single": single}
         how = {"resident": resident(), "inference": inference}
         return each(mesh, disjointness.mmd, split=2, **lengths, **how, **static)

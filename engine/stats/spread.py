@@ -40,6 +40,15 @@ class Pooled(NamedTuple):
     unseen: Scalar  # tr S^2 beyond the features, per tr S^2 within them
 
 
+class Scores(NamedTuple):
+    """Of a contrast, or of one a pair along a leading axis."""
+
+    unbiased: Float[Array, "*b"]  # 0 in expectation under the null; may be negative
+    biased: Float[Array, "*b"]  # the squared norm itself
+    se: Float[Array, "*b"]  # of either
+    p: Float[Array, "*b"]
+
+
 class Lent(NamedTuple):
     """A class's spread, some of it the pool's: so much of the size, so much of the shape."""
 
@@ -70,10 +79,8 @@ def spread(
     return Spread(mean, cov, excess, units)
 
 
-def assess(
-    value: Scalar, contrast: Float[Array, "c"], arms: Spread, pooled: Pooled
-) -> tuple[Scalar, Scalar, Scalar, Scalar]:
-    """Of value = |sum_c s_c m^_c|^2: unbiased, value itself, standard error, p-value.
+def assess(value: Scalar, contrast: Float[Array, "c"], arms: Spread, pooled: Pooled) -> Scores:
+    """Of value = |sum_c s_c m^_c|^2: unbiased estimate, standard error and p-value.
 
     arms holds one Spread a class, stacked. Classes of few units borrow from the pool (`borrow`)
     for error and p-value; the unbiased estimate uses their own alone. What remains uncertain of
@@ -97,7 +104,7 @@ def assess(
     difference = contrast @ arms.mean
     slope = jnp.maximum(difference @ total @ difference - squares, 0)
     se = jnp.sqrt(4 * slope + 2 * squares * (1 + pooled.unseen))
-    return debiased(value, contrast, arms, pooled), value, se, p
+    return Scores(debiased(value, contrast, arms, pooled), value, se, p)
 
 
 def debiased(
