@@ -24,12 +24,12 @@ from epistax.benchmarks import harness
 from epistax.benchmarks.harness import Record
 from epistax.benchmarks.quadruples import FAR, D, Design, common, p_values
 from epistax.engine.interaction import paired
+from epistax.engine.interaction.resampling import METHODS as RESAMPLED
 from epistax.engine.screen import Screen, screen
 from epistax.engine.stats.fdr import benjamini_hochberg
 
 LEVELS = {"level_05": 0.05, "level_01": 0.01, "level_001": 0.001}
 BAND, LEAST_KS = (0.0435, 0.0565), 1e-3  # of the default p-value, at 10,000 quadruples
-RESAMPLED = ("gamma", "multiplier", "permutation")
 CELLS, WANTED = (20, 40, 80, 160, 320, 640), 0.8
 STEPS = (0.0, 0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.2, 4.0, 5.0)  # shifts at 80 cells; else by 1/sqrt(n)
 FINER = {"mmd": 1.0, "additive": 0.4}

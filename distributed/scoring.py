@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from epistax.distributed.options import Score
 from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
-from epistax.engine.interaction import additivity, disjointness, paired
+from epistax.engine.interaction import additivity, disjointness, paired, resampling
 from epistax.engine.mesh import mesh
 
 KERNELS = {"mmd": "rbf", "mmd:matern": "matern52"}
@@ -123,7 +123,7 @@ class Scorer:
             return {"statistic": statistic, "score": np.maximum(statistic, 0)}
         run = self.additivity.test if family == "additive" else self.disjointness(KERNELS[name])
         found = run(pairs)
-        p = self.resampled(name)(pairs) if self.options.null in RESAMPLED else found.p
+        p = self.resampled(name)(pairs) if self.options.null in resampling.METHODS else found.p
         if self.options.null == "none":
             p = np.full(len(pairs), np.nan)
         score = np.maximum(found.statistic, 0)
@@ -207,6 +207,3 @@ class Scorer:
             "status": status,
         }
         return pl.DataFrame(values, schema=SCORES).fill_nan(None)
-
-
-RESAMPLED = ("gamma", "multiplier", "permutation")

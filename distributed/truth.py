@@ -32,9 +32,7 @@ class Labels:
     others: bool | None = None  # the label of a pair that is not in the table; None: not judged
 
 
-def truth(
-    path: Path, names: tuple[str, ...], tests: tuple[str, ...], asked: dict[str, str]
-) -> list[Labels]:
+def truth(path: Path, tests: tuple[str, ...], asked: dict[str, str]) -> list[Labels]:
     """Columns of truth.parquet for the tests, by default or as asked."""
     sheet = open_parquet(str(path), path)
     frame = sheet.frame
@@ -51,7 +49,8 @@ def truth(
         if frame[column].dtype != pl.Boolean:
             raise BadInput(f"{path}: column {column!r} is {frame[column].dtype}, not true or false")
         label = ~frame[column] if column in REVERSED else frame[column]
-        found.append(Labels(column, frame.select("a", "b").with_columns(label=label), test))
+        ordered = {"a": pl.min_horizontal("a", "b"), "b": pl.max_horizontal("a", "b")}
+        found.append(Labels(column, frame.select(**ordered).with_columns(label=label), test))
     return found
 
 

@@ -25,6 +25,7 @@ from epistax.distributed.scoring import Scorer, tests
 from epistax.distributed.store import Store
 from epistax.distributed.truth import Labels, judge, known, truth
 from epistax.engine import pairs as pairs_
+from epistax.engine.interaction import additivity
 from epistax.engine.stats.fdr import ADJUSTMENTS
 
 PART = 5_000_000  # rows of one parquet file
@@ -81,7 +82,7 @@ def labels_of(options: Score, names: tuple[str, ...]) -> tuple[list[Labels], lis
         if asked:
             raise BadInput(f"--truth: there is no {beside}; the truth stands beside the data")
         return found, list(options.known)
-    return [*truth(beside, names, tests(options), asked), *found], [beside, *options.known]
+    return [*truth(beside, tests(options), asked), *found], [beside, *options.known]
 
 
 def adjusted(frame: pl.DataFrame, method: str) -> pl.DataFrame:
@@ -106,14 +107,12 @@ def refuse_composed(options: Score, screen: Any, d: int) -> None:
 
 def composed(scorer: Scorer) -> pl.DataFrame:
     """h_i + h_j of every pair of measured singles that was not measured itself."""
-    from epistax.engine.interaction.additivity import composed as compose
-
     screen, p = scorer.data.screen, scorer.data.screen.singles
     every = pairs_.upper(p)
     here = ~np.isin(pairs_.rank(every, p), pairs_.rank(screen.pairs, p))
     here &= (screen.count[1 + every.i] > 0) & (screen.count[1 + every.j] > 0)
     i, j, names = every.i[here], every.j[here], np.array(scorer.data.names)
     effects = scorer.additivity.singles
-    values = np.asarray(compose(effects[i], effects[j]))
+    values = np.asarray(additivity.composed(effects[i], effects[j]))
     columns = {name: values[:, k] for k, name in enumerate(scorer.data.features)}
     return pl.DataFrame({"a": names[i], "b": names[j], **columns})

@@ -204,7 +204,8 @@ def test_truth_beside_the_data_judges(tmp_path, capsys):
     truth = pl.DataFrame(pairs, schema=["a", "b"], orient="row").with_columns(
         interacting=(pl.col("a") == "g1"), disjoint=(pl.col("b") != "g4"), odd=pl.lit(1.0)
     )
-    truth.write_parquet(folder / "truth.parquet")
+    turned = truth.select(a="b", b="a", interacting="interacting", disjoint="disjoint", odd="odd")
+    pl.concat([truth[:7], turned[7:]]).write_parquet(folder / "truth.parquet")
     assert run(data, tmp_path / "run", "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     frame = pl.read_parquet(tmp_path / "run/scores.parquet").join(truth, on=["a", "b"])
