@@ -11,6 +11,7 @@ import pytest
 
 from epistax.distributed import atomic, record
 from epistax.distributed.errors import BadInput, Stopped
+from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.rundir import RunDir
 
@@ -221,3 +222,16 @@ def test_replace_never_writes_through_a_link(tmp_path):
     atomic.replace(link, b"new")
     assert target.read_text() == "untouched" and link.read_bytes() == b"new"
     assert not link.is_symlink()
+
+
+def test_a_long_table_is_written_in_parts_and_read_as_one(options):
+    frame = pl.DataFrame({"a": list("aab"), "b": list("bcc"), "score": [1.0, 2.0, 3.0]})
+    with RunDir.open(options, inputs=[options.pairs]) as run:
+        whole = run.write_parts("short", frame, rows=3)
+        parted = run.write_parts("scores", frame, rows=2)
+        run.finish({"n": 3})
+    assert whole.is_file() and parted.is_dir()
+    assert sorted(p.name for p in parted.iterdir()) == ["part-0000.parquet", "part-0001.parquet"]
+    assert pl.read_parquet(parted / "*.parquet").equals(frame)
+    table = read_pairs(parted)
+    assert table.names == ("a", "b", "c") and table.score.tolist() == [1.0, 2.0, 3.0]
