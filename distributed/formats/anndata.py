@@ -21,7 +21,7 @@ from epistax.distributed.formats.guards import guard_hdf5, guard_zarr
 from epistax.distributed.formats.observations import Observations
 from epistax.distributed.formats.roles import Held, choose
 from epistax.distributed.formats.where import Where, listed
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 LARGEST = 8 * 2**30  # bytes of the features as float32
 SPARSE = ("csr_matrix", "csc_matrix")

@@ -14,7 +14,7 @@ from epistax.distributed.formats.features import pick
 from epistax.distributed.formats.observations import Observations
 from epistax.distributed.formats.roles import Held, choose
 from epistax.distributed.formats.where import Where, listed
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 
 def read_arrays(path: str | Path, options: ScreenOptions) -> Observations:

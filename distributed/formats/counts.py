@@ -21,7 +21,7 @@ from epistax.distributed.formats.roles import Held, Roles, choose, find_guides
 from epistax.distributed.formats.sheets import Sheet, strings
 from epistax.distributed.formats.tables import PAIRS
 from epistax.distributed.formats.where import listed
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 GENES = (("genea", "geneb"), *PAIRS)
 PROBES = (("probea", "probeb"), ("probe_a", "probe_b"), ("guide_a", "guide_b"))

@@ -21,7 +21,7 @@ from epistax.distributed.formats.roles import Held, Roles, choose
 from epistax.distributed.formats.sheets import GAPS, Sheet, is_parquet, open_sheet, strings
 from epistax.distributed.formats.tables import PAIRS
 from epistax.distributed.formats.where import listed
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 SAMPLE = 200  # rows looked at to tell columns of numbers from text
 BLOCK = 2**23  # values moved in one step

@@ -18,7 +18,7 @@ from epistax.distributed.formats.screenfacts import tell
 from epistax.distributed.formats.screentable import ScreenTable
 from epistax.distributed.formats.where import Where, listed, short
 from epistax.distributed.labels import UNKNOWN, Coded, encode
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 BLOCK = 2**24  # values looked at in one step
 

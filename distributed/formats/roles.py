@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from epistax.distributed.errors import BadInput
 from epistax.distributed.flags import did_you_mean
 from epistax.distributed.formats.where import listed
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 LABELS = ("perturbation", "condition", "target_gene", "target", "gene", "label")
 GUIDES = ("guide", "guide_id")

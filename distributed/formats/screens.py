@@ -23,7 +23,7 @@ from epistax.distributed.formats.observations import Observations, assemble
 from epistax.distributed.formats.roles import Roles, find_labels
 from epistax.distributed.formats.screentable import ScreenTable
 from epistax.distributed.formats.sheets import Sheet, open_sheet
-from epistax.distributed.options import ScreenOptions
+from epistax.distributed.options.shared import ScreenOptions
 
 
 def read_screen(path: str | Path, options: ScreenOptions) -> ScreenTable:

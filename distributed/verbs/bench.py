@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from epistax.distributed.errors import BadInput
-from epistax.distributed.options import SUITES, Bench
+from epistax.distributed.options.bench import SUITES, Bench
 from epistax.distributed.record import dumps
 from epistax.distributed.rundir import RunDir
 

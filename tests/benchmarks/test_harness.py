@@ -9,7 +9,7 @@ import types
 import pytest
 
 from epistax.benchmarks import harness
-from epistax.distributed import options as declared
+from epistax.distributed.options import bench as declared
 from epistax.distributed.verbs import bench
 
 SUITE = textwrap.dedent("""

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from epistax.cli import main
-from epistax.distributed import options
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
+from epistax.distributed.options import discover as options
 from epistax.distributed.pool import pool
 from epistax.distributed.study import design
 from epistax.distributed.verbs import discover
@@ -182,7 +182,7 @@ def test_defaults_follow_the_size_of_the_data(table):
 
 
 def test_choices_offered_are_those_the_engine_has():
-    # options.py may not import the engine, so its lists are written twice
+    # options may not import the engine, so its lists are written twice
     assert options.POLICIES == policies.NAMES
     (belief,) = (f for f in dataclasses.fields(Discover) if f.name == "belief")
     assert str(("auto", *posteriors.NAMES)) in str(belief.metadata)

@@ -8,7 +8,9 @@ import pytest
 
 from epistax.distributed import flags
 from epistax.distributed.errors import BadInput
-from epistax.distributed.options import SUITES, VERBS, Bench, Discover, RunOptions
+from epistax.distributed.options import VERBS, Bench, Discover
+from epistax.distributed.options.bench import SUITES
+from epistax.distributed.options.shared import RunOptions
 
 
 def made(cls=Discover, **raw):

@@ -1,0 +1,15 @@
+"""One frozen dataclass a verb: its flags, its TOML keys, its run.json.
+
+Defaults and help live here only. To add a verb: a class in a file here, a name in VERBS and a
+module in `verbs/` with `run(options) -> dict` (for a two-word verb such as `campaign new`: the
+function `new` of `verbs/campaign.py`). Imports no array library: `--help` answers at once.
+"""
+
+from epistax.distributed.options.bench import Bench
+from epistax.distributed.options.check import Check
+from epistax.distributed.options.discover import Discover
+from epistax.distributed.options.score import Score
+from epistax.distributed.options.shared import Options
+from epistax.distributed.options.simulate import Simulate
+
+VERBS: dict[str, type[Options]] = {v.verb: v for v in (Check, Simulate, Score, Discover, Bench)}

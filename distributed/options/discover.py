@@ -1,0 +1,142 @@
+"""Options of `epistax discover`."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from epistax.distributed.flags import FRACTION, NON_NEGATIVE, POSITIVE, option
+from epistax.distributed.options.shared import RunOptions, TableOptions
+
+POLICIES = (
+    "ids",
+    "ids-argmax",
+    "ids-self",
+    "ids-clusters",
+    "ids-var",
+    "ids-defl",
+    "ts",
+    "ts-par",
+    "ts-one",
+    "greedy",
+    "ucb",
+    "us",
+    "random",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discover(RunOptions, TableOptions):
+    """Replay the choice of pairs on a measured table: which policy finds the best ones first."""
+
+    verb: ClassVar[str] = "discover"
+    example: ClassVar[str] = (
+        "epistax discover pairs.csv --policy ids --policy random --seeds 3 --out run"
+    )
+
+    pairs: str = option(
+        ...,
+        "pair table (id1,id2,score), scores.parquet or square matrix",
+        metavar="PAIRS",
+        positional=True,
+        path=True,
+    )
+    policy: tuple[str, ...] = option(
+        (),
+        "how to choose: {choices}; repeat to compare",
+        choices=POLICIES,
+        metavar="NAME",
+        group="experiment",
+        auto="ids and random",
+    )
+    reward: str = option(
+        "score",
+        "what is sought: {choices}; the largest win (interaction = departure from additivity)",
+        choices=("score", "abs", "interaction"),
+        metavar="KIND",
+        group="experiment",
+    )
+    batch: int | None = option(
+        None,
+        "pairs measured a round",
+        metavar="B",
+        rule=POSITIVE,
+        group="experiment",
+        auto="2.5 % of the pairs",
+    )
+    rounds: int | None = option(
+        None,
+        "rounds after the random round 0",
+        metavar="T",
+        rule=POSITIVE,
+        group="experiment",
+        auto="until 42.5 % of the pairs are measured",
+    )
+    seeds: int = option(
+        1,
+        "runs a policy, with seeds seed .. seed+K-1",
+        metavar="K",
+        rule=POSITIVE,
+        group="experiment",
+    )
+    top: float = option(
+        0.05,
+        "share of the pairs that counts as the top",
+        metavar="F",
+        rule=FRACTION,
+        group="experiment",
+    )
+    at: tuple[float, ...] = option(
+        (0.1, 0.2, 0.4),
+        "measured shares at which to report; commas or repeat",
+        metavar="F,...",
+        rule=FRACTION,
+        split=True,
+        group="experiment",
+    )
+    known: tuple[str, ...] = option(
+        (),
+        "file of known interactions, or of gene sets, to count as they are found; repeat",
+        metavar="FILE",
+        path=True,
+        group="experiment",
+    )
+    belief: str = option(
+        "auto",
+        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, then lowrank",
+        choices=("auto", "ame", "lowrank", "gibbs"),
+        metavar="NAME",
+        group="belief",
+    )
+    guide: str = option(
+        "normal",
+        "approximate posterior of lowrank: {choices}",
+        choices=("normal", "lowrank"),
+        metavar="NAME",
+        group="belief",
+    )
+    rank: int | Literal["auto"] = option(
+        "auto", "rank of the pair matrix", metavar="R", rule=POSITIVE, group="belief"
+    )
+    draws: int | None = option(
+        None,
+        "ids: posterior draws a round",
+        metavar="S",
+        rule=POSITIVE,
+        group="belief",
+        auto="256; fewer above a million pairs",
+    )
+    lam: float | None = option(
+        None,
+        "ids: weight of what is learned against what is lost",
+        metavar="L",
+        rule=NON_NEGATIVE,
+        group="belief",
+        auto="4",
+    )
+    beta: float | None = option(
+        None,
+        "ucb: how many sd to add",
+        metavar="B",
+        rule=NON_NEGATIVE,
+        group="belief",
+        auto="0.5",
+    )

@@ -1,0 +1,125 @@
+"""Options of `epistax score`."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from epistax.distributed.flags import POSITIVE, option
+from epistax.distributed.options.shared import RunOptions, ScreenOptions
+
+# the plain name is the default form: mmd has the RBF kernel, severity that of the sum
+TESTS = (
+    "additive",
+    "mmd",
+    "mmd:rbf",
+    "mmd:matern",
+    "cosine",
+    "severity",
+    "severity:min",
+    "severity:max",
+    "severity:sum",
+    "severity:double",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(RunOptions, ScreenOptions):
+    """Test every measured pair of a screen: does the double do what its singles say it should."""
+
+    verb: ClassVar[str] = "score"
+    example: ClassVar[str] = (
+        "epistax score screen.h5ad --obsm X_pca --test additive --test mmd --out run"
+    )
+
+    data: str = option(
+        ...,
+        "screen: h5ad, zarr, npz, csv or parquet of observations, or guide-pair counts",
+        metavar="DATA",
+        positional=True,
+        path=True,
+    )
+    test: tuple[str, ...] = option(
+        (),
+        "what to compute: {choices}; repeat for more",
+        choices=TESTS,
+        metavar="NAME",
+        group="tests",
+        auto="additive and mmd",
+    )
+    kernel: str | None = option(
+        None,
+        "of mmd: {choices}",
+        choices=("rbf", "matern52"),
+        metavar="NAME",
+        group="tests",
+        auto="rbf",
+    )
+    bandwidth: float | None = option(
+        None,
+        "of mmd's kernel, in units of the features",
+        metavar="L",
+        rule=POSITIVE,
+        group="tests",
+        auto="median distance of 2,000 observations",
+    )
+    null: str = option(
+        "spectral",
+        "where p-values come from: {choices}; spectral is calibrated and costs next to nothing",
+        choices=("spectral", "gamma", "multiplier", "permutation", "none"),
+        metavar="NAME",
+        group="tests",
+    )
+    draws: int = option(
+        1000,
+        "of multiplier and permutation: the smallest p-value is 1 / (1 + B)",
+        metavar="B",
+        rule=POSITIVE,
+        group="tests",
+    )
+    fdr: str = option(
+        "bh",
+        "how q-values are made: {choices} (by holds under any dependence)",
+        choices=("bh", "by"),
+        metavar="NAME",
+        group="tests",
+    )
+    units: str = option(
+        "auto",
+        "what counts as one independent draw in p-values: {choices}; auto is wells where known",
+        choices=("auto", "wells", "observations"),
+        metavar="NAME",
+        group="tests",
+    )
+    log2: bool = option(False, "take log2 of the features", group="features")
+    center: str | None = option(
+        None,
+        "what to subtract: {choices}; batch is each batch's control mean, fit a fit of batch and "
+        "main effects, for screens of doubles without controls",
+        choices=("none", "batch", "fit"),
+        metavar="NAME",
+        group="features",
+        auto="batch where batches are known, else none",
+    )
+    whiten: bool = option(
+        False,
+        "divide out the covariance of the controls (of replicates with --center fit)",
+        group="features",
+    )
+    truth: tuple[str, ...] = option(
+        (),
+        "test and column of truth.parquet beside DATA to judge it by; repeat for more",
+        metavar="NAME=COLUMN",
+        group="judging",
+        auto="additive=interacting, mmd=disjoint, cosine and severity=same_pathway",
+    )
+    known: tuple[str, ...] = option(
+        (),
+        "file of known interactions, or of gene sets, to judge all tests by; repeat",
+        metavar="FILE",
+        path=True,
+        group="judging",
+    )
+    compose: bool = option(
+        False,
+        "also write composed.parquet: predicted effects h_i + h_j of the pairs not measured",
+        group="output",
+    )
