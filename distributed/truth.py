@@ -1,6 +1,6 @@
 """Judging scores by what is known of the pairs: simulated truth, or files of relations."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from epistax.distributed.formats.sheets import open_parquet
 from epistax.distributed.formats.where import listed
 from epistax.engine.stats.metrics import auroc, average_precision
 
-COLUMNS = {
-    "additive": "interacting",
-    "mmd": "disjoint",
-    "cosine": "same_pathway",
-    "severity": "same_pathway",
+COLUMNS = {  # the first that is there
+    "additive": ("interacting",),
+    "mmd": ("disjoint", "interacting"),
+    "cosine": ("same_pathway",),
+    "severity": ("same_pathway",),
 }
+MEMBERS = {"a": pl.String, "b": pl.String}
 REVERSED = ("separable", "disjoint")  # columns that are true where there is no interaction
 
 
@@ -41,10 +42,12 @@ def truth(path: Path, tests: tuple[str, ...], asked: dict[str, str]) -> list[Lab
         raise BadInput(f"{path}: has no columns a, b; it is not the truth of a screen")
     found = []
     for test in tests:
-        column = asked.get(test, COLUMNS[test.partition(":")[0]])
-        if column not in frame.columns:
+        wanted = (asked[test],) if test in asked else COLUMNS[test.partition(":")[0]]
+        column = next((name for name in wanted if name in frame.columns), None)
+        if column is None:
             if test in asked:
-                raise BadInput(f"{path}: has no column {column!r}; it has {listed(frame.columns)}")
+                has = listed(frame.columns)
+                raise BadInput(f"{path}: has no column {asked[test]!r}; it has {has}")
             continue
         if frame[column].dtype != pl.Boolean:
             raise BadInput(f"{path}: column {column!r} is {frame[column].dtype}, not true or false")
@@ -54,11 +57,21 @@ def truth(path: Path, tests: tuple[str, ...], asked: dict[str, str]) -> list[Lab
     return found
 
 
+def relations(paths: tuple[str, ...], names: tuple[str, ...]) -> list[Labels]:
+    """Files of relations, each by its stem, numbered where stems repeat."""
+    found: dict[str, Labels] = {}
+    for path in paths:
+        labels = known(path, names)
+        stem = labels.name
+        name = stem if stem not in found else f"{stem}-{len(found) + 1}"
+        found[name] = replace(labels, name=name)
+    return list(found.values())
+
+
 def known(path: str, names: tuple[str, ...]) -> Labels:
     """A file of relations: its pairs are positives, all others negatives."""
-    relations = read_relations(path, names)
-    order = np.array(names)
-    pairs = pl.DataFrame({"a": order[relations.i], "b": order[relations.j]})
+    found, order = read_relations(path, names), np.array(names)
+    pairs = pl.DataFrame({"a": order[found.i], "b": order[found.j]}, schema=MEMBERS)
     stem = path.rsplit("/", 1)[-1].split(".")[0]
     return Labels(stem, pairs.with_columns(label=pl.lit(True)), others=False)
 
@@ -78,9 +91,10 @@ def judge(frame: pl.DataFrame, test: str, labels: list[Labels]) -> dict[str, Any
             both = both.drop_nulls("label")
         label = both["label"].fill_null(bool(entry.others)).to_numpy().astype(bool)
         score = both["score"].to_numpy()
+        area, precision = auroc(score, label), average_precision(score, label)
         found = {
-            "auroc": auroc(score, label),
-            "average_precision": average_precision(score, label),
+            "auroc": None if np.isnan(area) else area,
+            "average_precision": None if np.isnan(precision) else precision,
             "positives": int(label.sum()),
             "judged": len(label),
         }

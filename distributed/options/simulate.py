@@ -12,21 +12,30 @@ class Simulate(RunOptions):
     """Make data of known truth: the data file and truth.parquet."""
 
     verb: ClassVar[str] = "simulate"
-    example: ClassVar[str] = "epistax simulate matrix --genes 300 --out sim"
+    example: ClassVar[str] = "epistax simulate morphology --seed 1 --out sim"
 
     kind: str = option(
         ...,
-        "what to simulate: {choices} (a screen of 7 genes)",
-        choices=("matrix", "disjointness"),
+        "what to simulate: {choices} (a screen of 7 genes), morphology (one of 50)",
+        choices=("matrix", "disjointness", "morphology"),
         metavar="KIND",
         positional=True,
     )
-    genes: int = option(
-        200,
-        "number of genes",
+    genes: int | None = option(
+        None,
+        "number of genes (matrix, morphology)",
         metavar="N",
         rule=POSITIVE,
-        group="matrix",
+        group="size",
+        auto="200 of matrix, 50 of morphology",
+    )
+    cells: int | None = option(
+        None,
+        "observations a class (disjointness), a pair (morphology of cells or mixture)",
+        metavar="N",
+        rule=POSITIVE,
+        group="size",
+        auto="2,000 a class, 300 a pair",
     )
     rank: int = option(
         3, "rank of the smooth part of the matrix", metavar="R", rule=NON_NEGATIVE, group="matrix"
@@ -58,6 +67,32 @@ class Simulate(RunOptions):
     singles: bool = option(
         False, "also write the single effects, as rows with the label control", group="matrix"
     )
-    cells: int = option(
-        2000, "observations a class", metavar="N", rule=POSITIVE, group="disjointness"
+    mode: str = option(
+        "wells",
+        "{choices}: mean embeddings of wells with guides, plates and batches; single cells whose "
+        "axes saturate (separable or not); cells in states (disjoint or not)",
+        choices=("wells", "cells", "mixture"),
+        metavar="MODE",
+        group="morphology",
+    )
+    pathways: int = option(
+        15, "pathways that the genes belong to", metavar="K", rule=POSITIVE, group="morphology"
+    )
+    features: int = option(
+        128, "features of a well's embedding", metavar="D", rule=POSITIVE, group="morphology"
+    )
+    wells: int = option(
+        4,
+        "wells a pair of guides; a double has three pairs of guides, a single 72 wells",
+        metavar="N",
+        rule=POSITIVE,
+        group="morphology",
+    )
+    scale: float = option(
+        1.0,
+        "what the additive part of doubles is multiplied by; below 1 they are weaker than the sum "
+        "of their singles throughout",
+        metavar="C",
+        rule=POSITIVE,
+        group="morphology",
     )
