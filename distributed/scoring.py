@@ -149,6 +149,7 @@ class Scorer:
             self.data.screen,
             residual=self.data.residual,
             seed=self.options.seed,
+            scale=None if self.options.scale == "auto" else self.options.scale,
             mesh=self.mesh,
         )
 
@@ -173,11 +174,9 @@ class Scorer:
     def resampled(self, name: str) -> Any:
         """P-values of one test by --null."""
         plain = name == "additive"
-        of_residuals = plain and self.data.residual
-        contrast = additivity.RESIDUAL if of_residuals else additivity.CONTRAST
         return paired.resampled(
             self.data.screen,
-            contrast if plain else disjointness.CONTRAST,
+            self.additivity.contrast if plain else disjointness.CONTRAST,
             kernel="linear" if plain else KERNELS[name],
             length_scale=1.0 if plain else self.bandwidth,
             method=self.options.null,

@@ -16,6 +16,7 @@ import polars as pl
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.census import Census, Fact, LeftOut, examples
 from epistax.distributed.formats.sheets import decode, open_sheet, read_bytes, strings
+from epistax.distributed.formats.where import short
 
 HEADERS = (
     ("entity1", "entity2"),
@@ -164,11 +165,14 @@ def column_index(column: pl.Series, place: dict[str, int]) -> np.ndarray:
 
 
 def strangers(source: str, everyone: Sequence[str], names: Sequence[str]) -> str:
-    """No name in common: one of each side, and whether only the case differs."""
+    """No name in common: how many, a few of each side, and whether only the case differs."""
     lower = {name.lower() for name in names}
     cased = sorted(name for name in everyone if name.lower() in lower)
-    hint = f"{cased[0]!r} differs in case only" if cased else "use one naming scheme for both"
+    hint = "use one naming scheme for both"
+    if cased:
+        hint = f"{short(cased[0])} differs in case only ({len(cased):,} such names)"
+    here, there = (", ".join(map(short, sorted(side)[:3])) for side in (everyone, names))
     return (
-        f"{source}: none of its {len(everyone):,} names is in the screen"
-        f" (here {min(everyone)!r}, there {names[0]!r}); {hint}"
+        f"{source}: none of its {len(everyone):,} names is in the screen: 0 in common with the "
+        f"{len(names):,} there (here {here}; there {there}); {hint}"
     )

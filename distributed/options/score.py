@@ -1,9 +1,9 @@
 """Options of `epistax score`."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from epistax.distributed.flags import POSITIVE, option
+from epistax.distributed.flags import POSITIVE, Rule, option
 from epistax.distributed.options.shared import RunOptions, ScreenOptions
 
 # the plain name is the default form: mmd has the RBF kernel, severity that of the sum
@@ -19,6 +19,7 @@ TESTS = (
     "severity:sum",
     "severity:double",
 )
+TAIL = Rule(lambda v: 0 < v <= 0.5, "a share above 0 and at most 0.5")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,14 @@ class Score(RunOptions, ScreenOptions):
         rule=POSITIVE,
         group="tests",
         auto="median distance of 2,000 observations",
+    )
+    scale: float | Literal["auto"] = option(
+        1.0,
+        "of additive: compare a double with this times the sum of its singles; auto is the factor "
+        "that doubles have in common",
+        metavar="C",
+        rule=POSITIVE,
+        group="tests",
     )
     null: str = option(
         "spectral",
@@ -109,13 +118,28 @@ class Score(RunOptions, ScreenOptions):
         "test and column of truth.parquet beside DATA to judge it by; repeat for more",
         metavar="NAME=COLUMN",
         group="judging",
-        auto="additive=interacting, mmd=disjoint, cosine and severity=same_pathway",
+        auto="additive=interacting, mmd=disjoint or interacting, cosine and severity=same_pathway",
     )
     known: tuple[str, ...] = option(
         (),
         "file of known interactions, or of gene sets, to judge all tests by; repeat",
         metavar="FILE",
         path=True,
+        group="judging",
+    )
+    recall: str = option(
+        "rest",
+        "the null of --known: {choices}; rest is the pairs that are not known, all is every pair, "
+        "efaar is all and ranks single effects too, by signed cosine",
+        choices=("rest", "all", "efaar"),
+        metavar="NULL",
+        group="judging",
+    )
+    tail: float = option(
+        0.05,
+        "a known pair counts as found in this share of the null, on each side that counts",
+        metavar="F",
+        rule=TAIL,
         group="judging",
     )
     compose: bool = option(

@@ -1,5 +1,6 @@
 """The figures of a score run: summary.json, and the same as text for a terminal."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ import polars as pl
 
 from epistax.distributed.formats.census import Census
 
-TOP, FDR = 10, 0.1
+TOP, FDR, WIDTH = 10, 0.1, 80
+ODD = 0.1  # how far from 1 a common scale of doubles is worth a line
 
 
 def summary(
@@ -25,13 +27,13 @@ def summary(
 def of_test(rows: pl.DataFrame) -> dict[str, Any]:
     """One test's entry; `top` by p-value where there is one, else by score."""
     tested = rows.filter(pl.col("status") == "ok")
-    counts = dict(rows.filter(pl.col("status") != "ok")["status"].value_counts().rows())
+    counts = rows.filter(pl.col("status") != "ok")["status"].value_counts().sort("status")
     has_p = tested["p_value"].is_not_null().any()
     order = (["p_value", "score"], [False, True]) if has_p else (["score"], [True])
     best = tested.sort(order[0], descending=order[1], nulls_last=True, maintain_order=True)
     entry: dict[str, Any] = {
         "tested": tested.height,
-        "untested": counts,
+        "untested": dict(counts.rows()),
         "top": best.select("a", "b", "statistic", "se", "p_value", "q_value").head(TOP).to_dicts(),
     }
     if has_p:
@@ -50,8 +52,12 @@ def describe(summary: Mapping[str, Any]) -> str:
     """Tables of at most 80 columns: what each test found, and its best pairs."""
     lines = []
     for name, entry in summary["tests"].items():
-        lines += [headline(name, entry), *judged(entry), *best(entry), ""]
+        lines += [headline(name, entry), *scaled(entry), *judged(entry), *best(entry), ""]
+    if "efaar" in summary:
+        lines += [*efaar(summary["efaar"]), ""]
     lines.append(f"scores: {summary['scores']}")
+    if "known" in summary:
+        lines.append(f"known:  {summary['known']}")
     if "composed" in summary:
         lines.append(f"composed: {summary['composed']}")
     which = f" --test {next(iter(summary['tests']))}" if len(summary["tests"]) > 1 else ""
@@ -74,6 +80,15 @@ def headline(name: str, entry: Mapping[str, Any]) -> str:
     return text + (f"; not tested: {', '.join(untested)}" if untested else "")
 
 
+def scaled(entry: Mapping[str, Any]) -> Iterator[str]:
+    """How large doubles are for the sum of their singles, where it matters."""
+    used, common = (entry.get("scale", {}).get(which, 1.0) for which in ("used", "common"))
+    if used != 1:
+        yield f"  doubles compared with {used:.3f} times the sum of their singles"
+    elif abs(common - 1) > ODD:
+        yield f"  doubles are {common:.2f} times the sum of their singles: see --scale auto"
+
+
 def judged(entry: Mapping[str, Any]) -> Iterator[str]:
     """Truth and known relations."""
     found = {entry["truth"]: entry} if "truth" in entry else {}
@@ -83,6 +98,59 @@ def judged(entry: Mapping[str, Any]) -> Iterator[str]:
                 f"  against {name} ({figures['positives']:,} of {figures['judged']:,} pairs): "
                 f"AUROC {figures['auroc']:.3f}, AP {figures['average_precision']:.3f}"
             )
+        if "recall" in figures:
+            yield from recalled(name, figures, figures["in_screen"])
+
+
+def recalled(name: str, figures: Mapping[str, Any], in_screen: int) -> list[str]:
+    """Recall of one relation, what it is a share of, and what else would reach it."""
+    text = f"none of {in_screen:,} known pairs was tested"
+    if not in_screen:
+        text = "no known pair has both members in the screen"
+    elif figures["recall"] is not None:
+        text = found_of(figures)
+    elif figures["total"]:
+        text = f"all {figures['total']:,} pairs are known, none is left to compare with"
+    line = f"  known {name}: {text}"
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False)
+
+
+def found_of(figures: Mapping[str, Any]) -> str:
+    """The figures in words: known pairs beyond a share of the null, and who else is there."""
+    side = "top" if figures["side"] == "upper" else "top or bottom"
+    null = f"all {figures['null_pairs']:,}"
+    if figures["null"] == "rest":
+        null = f"the {figures['null_pairs']:,} others"
+    beside = {"95%": interval(figures), "genes as well known": two(figures["by_degree"])}
+    beside["chance"] = two(figures["expected"])
+    return (
+        f"{figures['found']:,} of {figures['total']:,} in the {side} {100 * figures['tail']:g}% "
+        f"of {null}: recall {figures['recall']:.3f} "
+        f"({'; '.join(f'{what} {value}' for what, value in beside.items() if value)}), "
+        f"per gene {two(figures['macro'])} of {figures['genes']:,}"
+    )
+
+
+def interval(figures: Mapping[str, Any]) -> str:
+    """Low and high end, nothing where there are none or they tell nothing."""
+    low, high = figures["low"], figures["high"]
+    return "" if low is None or low == high else f"{two(low)}-{two(high)}"
+
+
+def two(value: float | None) -> str:
+    """Two decimals, nothing where there is nothing."""
+    return "" if value is None else f"{value:.2f}"
+
+
+def efaar(entry: Mapping[str, Any]) -> Iterator[str]:
+    """The EFAAR benchmark, both sides."""
+    yield f"efaar: signed cosines of {entry['perturbations']:,} single effects"
+    words = {"no_single": "not measured alone", "no_effect": "without an effect"}
+    left = [f"{entry[key]:,} {why}" for key, why in words.items() if entry[key]]
+    if left:
+        yield f"  left out: {', '.join(left)}"
+    for name, figures in entry["known"].items():
+        yield from recalled(name, figures["two_sided"], figures["in_screen"])
 
 
 def best(entry: Mapping[str, Any]) -> list[str]:

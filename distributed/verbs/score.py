@@ -1,6 +1,7 @@
 """`epistax score DATA`: test every measured pair of a screen.
 
 scores.parquet      a row a pair and test, q_value over all pairs of a test
+known.parquet       with --known: a row a test, relation and side, recall and its denominator
 composed.parquet    with --compose: predicted effects of the pairs not measured
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from epistax.distributed import known
 from epistax.distributed.backends import backend
 from epistax.distributed.driver import execute
 from epistax.distributed.errors import BadInput
@@ -23,7 +25,7 @@ from epistax.distributed.report import scores as report
 from epistax.distributed.rundir import RunDir
 from epistax.distributed.scoring import Scorer, tests
 from epistax.distributed.store import Store
-from epistax.distributed.truth import Labels, judge, known, truth
+from epistax.distributed.truth import Labels, judge, relations, truth
 from epistax.engine import pairs as pairs_
 from epistax.engine.interaction import additivity
 from epistax.engine.stats.fdr import ADJUSTMENTS
@@ -39,6 +41,7 @@ def run(options: Score) -> dict[str, Any]:
     data = prepare(table, options)
     scorer = Scorer(options, data)
     labels, files = labels_of(options, table.names)
+    known.refuse(options, table.names, fitted=data.residual)
     if options.compose:
         refuse_composed(options, data.screen, len(table.features))
     with RunDir.open(options, inputs=[options.data, *files]) as directory:
@@ -62,6 +65,10 @@ def run(options: Score) -> dict[str, Any]:
         judged = {name: judge(frame, name, labels) for name in tests(options)}
         for name, found in judged.items():
             summary["tests"][name] |= found
+        if "additive" in tests(options) and not data.residual:
+            used, common = -scorer.additivity.contrast[1], scorer.additivity.scale()
+            summary["tests"]["additive"]["scale"] = {"used": used, "common": common}
+        summary |= recalled(directory, frame, scorer, labels, summary["tests"])
         if options.compose:
             summary["composed"] = str(directory.write_table("composed", composed(scorer)))
         census = {"input": table.census.as_dict(), "scores": str(written)}
@@ -71,7 +78,7 @@ def run(options: Score) -> dict[str, Any]:
 def labels_of(options: Score, names: tuple[str, ...]) -> tuple[list[Labels], list[Path | str]]:
     """What is known of the pairs, and the files that say so."""
     beside = Path(options.data).parent / "truth.parquet"
-    found = [known(path, names) for path in options.known]
+    found = relations(options.known, names)
     asked = dict(part.partition("=")[::2] for part in options.truth)
     for name, column in asked.items():
         if not column:
@@ -83,6 +90,32 @@ def labels_of(options: Score, names: tuple[str, ...]) -> tuple[list[Labels], lis
             raise BadInput(f"--truth: there is no {beside}; the truth stands beside the data")
         return found, list(options.known)
     return [*truth(beside, tests(options), asked), *found], [beside, *options.known]
+
+
+def recalled(
+    directory: RunDir,
+    frame: pl.DataFrame,
+    scorer: Scorer,
+    labels: list[Labels],
+    entries: dict[str, Any],
+) -> dict[str, Any]:
+    """Write known.parquet; its figures join the tests' entries, the rest is for the summary."""
+    options, names = scorer.options, scorer.data.names
+    files = [entry for entry in labels if entry.test is None]
+    if not files:
+        return {}
+    rows = known.by_tests(frame, names, files, options)
+    more: dict[str, Any] = {}
+    for test, entry in entries.items():
+        for name, figures in known.entries(rows, test, files).items():
+            entry["known"][name] |= figures
+    if options.recall == "efaar":
+        screen, effects = scorer.data.screen, scorer.additivity.singles
+        count = screen.count[1 : 1 + screen.singles]
+        singles, facts = known.by_singles(effects, count, names, files, options)
+        rows = pl.concat([rows, singles])
+        more = {"efaar": facts | {"known": known.entries(singles, known.SINGLES, files)}}
+    return more | {"known": str(directory.write_table("known", rows))}
 
 
 def adjusted(frame: pl.DataFrame, method: str) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
@@ -18,6 +19,7 @@ from epistax.engine.types import Scalar
 
 Effects: TypeAlias = Float[Array | ndarray, "b d"]
 CONTRAST = (1.0, -1.0, -1.0, 1.0)  # over (0, i, j, ij)
+FEWEST = 10  # pairs that a common scale of doubles may be taken from
 RESIDUAL = (0.0, 0.0, 0.0, 1.0)  # of residuals, which are centred on what is additive
 TOGETHER = 64  # pairs or classes worked on at once
 SEVERITIES = ("min", "max", "sum", "double")
@@ -84,6 +86,35 @@ def additive(
         return assess(difference @ difference, contrast, arms.spread, pooled)
 
     return jax.lax.map(lambda args: one(*args), (doubles, members), batch_size=TOGETHER)
+
+
+def scaled(scale: float) -> tuple[float, float, float, float]:
+    """The contrast h_ij - scale (h_i + h_j) over (0, i, j, ij); CONTRAST where scale is 1."""
+    return (2 * scale - 1, -scale, -scale, 1.0)
+
+
+def common_scale(doubles: Means, members: Int[Array | ndarray, "b 2"], singles: Means) -> float:
+    """How large doubles are for the sum of their singles, the same for all pairs; 1 if additive.
+
+    The median over pairs of <h_ij, h_i + h_j> / |h_i + h_j|^2, both without the bias that the
+    noise of the means adds, weighted by the latter: pairs that interact are the exception.
+    "Pairwise interactions in cell morphology", section 6, found doubles weaker than their sums
+    throughout, and asks for such a correction.
+    """
+    excess = singles.spread.excess
+    h = singles.mean - singles.mean[0][None, :]
+    total = h[members[:, 0]] + h[members[:, 1]]
+    double = doubles.mean - singles.mean[0][None, :]
+    inner = jnp.sum(double * total, axis=1) - 2 * excess[0]
+    square = jnp.sum(total**2, axis=1) - excess[members].sum(axis=1) - 4 * excess[0]
+    inner, square = np.asarray(inner, np.float64), np.asarray(square, np.float64)
+    told = square > 0
+    if told.sum() < FEWEST:
+        return 1.0
+    slope, weight = inner[told] / square[told], square[told]
+    order = np.argsort(slope)
+    half = np.searchsorted(np.cumsum(weight[order]), weight.sum() / 2)
+    return float(slope[order[half]])
 
 
 def cosine(h_i: Effects, h_j: Effects) -> Float[Array, "b"]:

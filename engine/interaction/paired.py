@@ -158,10 +158,23 @@ class Additivity(NamedTuple):
     control: Float[ndarray, "d"]
     singles: Float[ndarray, "p d"]  # mean of each single less the control's
     doubles: Callable[[Int[ndarray, "b"]], Float[ndarray, "b d"]]
+    contrast: tuple[float, ...]  # over (0, i, j, ij)
+    scale: Callable[[], float]  # how large doubles are for the sum of their singles, see there
 
 
-def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = None) -> Additivity:
-    """R(i, j), its standard error and p-value; residual: of a fit of main effects (`marginal`)."""
+def additive(
+    screen: Screen,
+    *,
+    residual: bool,
+    seed: int,
+    scale: float | None = 1.0,
+    mesh: Mesh | None = None,
+) -> Additivity:
+    """R(i, j), its standard error and p-value; residual: of a fit of main effects (`marginal`).
+
+    A double is compared with `scale` times the sum of its singles; None takes the scale that all
+    doubles have in common.
+    """
     data, projection = copied((on_device(screen), principal(screen, seed=seed)), mesh)
 
     def of_classes(length: int) -> Callable[..., additivity.Means]:
@@ -178,8 +191,15 @@ def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = N
 
     alone = means(np.arange(1 + screen.singles))
     pooled = pool(screen, lambda x: x @ projection, lambda x: x @ x.T, alone.spread, seed=seed)
-    contrast = jnp.asarray(additivity.RESIDUAL if residual else additivity.CONTRAST, data.x.dtype)
     origin = jnp.zeros_like(alone.mean[0]) if residual else alone.mean[0]
+
+    def common() -> float:
+        which, members = classes_of(screen, sample(screen, seed=seed))
+        return additivity.common_scale(means(np.asarray(which)), members, alone)
+
+    scale = common() if scale is None else scale
+    contrast = additivity.RESIDUAL if residual else additivity.scaled(scale)
+    weights = jnp.asarray(contrast, data.x.dtype)
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         which, members = classes_of(screen, pairs)
@@ -188,14 +208,23 @@ def additive(screen: Screen, *, residual: bool, seed: int, mesh: Mesh | None = N
         doubles, members = jax.tree.map(
             lambda v: jnp.concatenate([v, jnp.repeat(v[:1], spare, axis=0)]), (doubles, members)
         )
-        found = additivity.additive(doubles, members, alone, contrast, pooled)
+        found = additivity.additive(doubles, members, alone, weights, pooled)
         return PairScores(*(np.asarray(v)[: len(pairs)] for v in found))
 
     def doubles(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b d"]:
         return np.asarray(means(1 + screen.singles + pairs).mean - origin[None, :])
 
     effects = np.asarray(alone.mean - origin[None, :])
-    return Additivity(test, np.asarray(origin), effects[1:], doubles)
+    return Additivity(test, np.asarray(origin), effects[1:], doubles, contrast, common)
+
+
+def sample(screen: Screen, *, seed: int) -> Int[ndarray, "b"]:
+    """At most POOLED pairs whose three arms are all there, for what pairs have in common."""
+    p, count = screen.singles, screen.count
+    i, j = (count[1 + np.asarray(side)] for side in screen.pairs)
+    whole = np.flatnonzero((count[1 + p :] > 0) & (i > 0) & (j > 0))
+    order = np.random.default_rng(seed).permutation(len(whole))[:POOLED]
+    return whole[np.sort(order)]
 
 
 def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:

@@ -294,3 +294,6 @@ def test_the_known_genetic_pairs_of_a_real_screen_rank_high(shared_data, tmp_pat
     against = found["known"]["genetic"]
     assert (against["positives"], against["judged"]) == (118, 4278)
     assert against["auroc"] > 0.76 and against["average_precision"] > 0.1
+    assert (against["total"], against["universe"], against["null_pairs"]) == (118, 4278, 4160)
+    assert against["recall"] > 0.3 > against["by_degree"] > 0.15 > against["expected"] == 0.05
+    assert against["low"] < against["recall"] < against["high"] and against["genes"] == 44

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from epistax.engine.interaction import additivity
+from epistax.engine.interaction import additivity, paired
 from epistax.engine.interaction.arms import Data
+from epistax.engine.screen import screen
 from epistax.engine.stats.spread import Pooled, assess
 
 SIZES = (30, 12, 8, 5)
@@ -140,3 +141,45 @@ def test_a_composed_double_has_no_interaction():
     np.testing.assert_array_equal(
         additivity.composed(jnp.asarray(h_i), jnp.asarray(h_j)), h_i + h_j
     )
+
+
+def planted(scale, seed=0, p=14, d=6, n=40):
+    """Normal cells of control, singles and all pairs; three pairs interact strongly."""
+    rng = np.random.default_rng(seed)
+    h = rng.normal(size=(p, d))
+    i, j = np.triu_indices(p, 1)
+    both = scale * (h[i] + h[j])
+    both[:3] += 6.0
+    means = np.concatenate([np.zeros((1, d)), h, both])
+    codes = np.concatenate(
+        [[[-1, -1]], np.stack([np.full(p, -1), np.arange(p)], 1), np.stack([i, j], 1)]
+    )
+    x = np.repeat(means, n, axis=0) + rng.normal(size=(len(means) * n, d))
+    return screen(x.astype(np.float32), np.repeat(codes, n, axis=0), p=p, well=None)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.74, 1.3])
+def test_the_common_scale_of_doubles_is_found_whatever_interacts(scale):
+    found = paired.additive(planted(scale), residual=False, seed=0)
+    assert found.scale() == pytest.approx(scale, abs=0.03)
+
+
+def test_scaled_contrasts_give_back_the_null():
+    # of h_ij = .74 (h_i + h_j) + noise: D is noise alone under the scale, and R unbiased around 0
+    made = planted(0.74, seed=1)
+    rest = np.arange(3, 91)
+    plain, given, found = (
+        paired.additive(made, residual=False, seed=0, scale=scale) for scale in (1.0, 0.74, None)
+    )
+    assert plain.contrast == additivity.CONTRAST
+    assert sum(given.contrast) == pytest.approx(0) and given.contrast[3] == 1
+    assert found.contrast == pytest.approx(given.contrast, abs=0.06)
+    p = {name: of.test(rest).p for name, of in (("plain", plain), ("given", given))}
+    assert np.mean(p["plain"] < 0.05) > 0.3 and np.mean(p["given"] < 0.05) < 0.15
+    r = given.test(rest)
+    assert abs(r.statistic.mean()) < 4 * r.statistic.std() / len(rest) ** 0.5
+    assert (given.test(np.arange(3)).p < 1e-6).all()
+
+
+def test_a_few_pairs_tell_nothing_of_a_common_scale():
+    assert paired.additive(planted(0.7, p=4), residual=False, seed=0).scale() == 1.0
