@@ -4,7 +4,8 @@
 """
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import jax
@@ -37,6 +38,7 @@ class Study:
     belief_name: str
     belief: AME | LowRank | Gibbs
     settings: policies.Settings
+    truth: np.ndarray | None = None  # float64 [q]: true rewards, where they are known
 
     @property
     def total(self) -> int:
@@ -48,10 +50,27 @@ class Study:
         """The top pairs, by true reward."""
         return metrics.top(self.pool.reward, self.options.top)
 
-    def work(self) -> list[dict[str, Any]]:
-        """Policy by policy, seed by seed."""
+    @property
+    def truly_wanted(self) -> np.ndarray:
+        """The top pairs by the rewards without noise; `truth` must be there."""
+        return metrics.top(np.asarray(self.truth), self.options.top)
+
+    def work(self, tuned: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Policy by policy, seed by seed, each policy with the setting found for it, if any."""
         seeds = range(self.options.seed, self.options.seed + self.options.seeds)
-        return [{"policy": policy, "seed": seed} for policy in self.policies for seed in seeds]
+        return [
+            {"policy": policy, "seed": seed}
+            | ({"setting": dict(tuned[policy])} if policy in tuned else {})
+            for policy in self.policies
+            for seed in seeds
+        ]
+
+    def tuned(self, setting: Mapping[str, Any]) -> "Study":
+        """The same with another rank, draws, lam or beta."""
+        rank = setting.get("rank")
+        belief = self.belief if rank is None else replace(self.belief, rank=rank)
+        rest = {name: value for name, value in setting.items() if name != "rank"}
+        return replace(self, belief=belief, settings=replace(self.settings, **rest))
 
     def posterior(self) -> Posterior:
         """The belief that every policy of the study asks."""
@@ -96,7 +115,7 @@ class Study:
         return lines
 
 
-def design(options: Discover, data: Pool) -> Study:
+def design(options: Discover, data: Pool, truth: np.ndarray | None = None) -> Study:
     """Fill in what the user left to us, by the size of the data."""
     q, p = len(data.score), len(data.names)
     batch = min(q, options.batch or max(1, round(SHARE * q)))
@@ -111,4 +130,5 @@ def design(options: Discover, data: Pool) -> Study:
     settings = policies.Settings(
         batch=batch, **{name: value for name, value in given.items() if value is not None}
     )
-    return Study(options, data, batch, min(rounds, longest), chosen, name, belief, settings)
+    longest = min(rounds, longest)
+    return Study(options, data, batch, longest, chosen, name, belief, settings, truth)

@@ -99,6 +99,26 @@ class Discover(RunOptions, TableOptions):
         path=True,
         group="experiment",
     )
+    truth: str | None = option(
+        None,
+        "truth.parquet of a simulation: also count the top pairs of the rewards without noise",
+        metavar="FILE",
+        path=True,
+        group="experiment",
+    )
+    truth_column: str | None = option(
+        None,
+        "its column of rewards",
+        metavar="NAME",
+        group="experiment",
+        auto="true_score, r; true_interaction",
+    )
+    tune: bool = option(
+        False,
+        "first search each policy's rank, draws, lam and beta (the papers' grids) on seeds that "
+        "are not reported; what is given is kept",
+        group="experiment",
+    )
     belief: str = option(
         "auto",
         "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, then lowrank",
@@ -130,7 +150,7 @@ class Discover(RunOptions, TableOptions):
         metavar="L",
         rule=NON_NEGATIVE,
         group="belief",
-        auto="4",
+        auto="16 of ids and ids-defl, 4 of the others",
     )
     beta: float | None = option(
         None,

@@ -1,7 +1,8 @@
-"""The figures of a discovery run: summary.json, and the same as text for a terminal."""
+"""The figures of a discovery run, for summary.json."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,6 @@ import polars as pl
 
 from epistax.distributed.study import Study
 from epistax.engine.stats import metrics
-
-WIDTH = 80
 
 
 def of_discovery(
@@ -38,6 +37,8 @@ def of_discovery(
             name: of_policy(study, frames["curve"].filter(pl.col("policy") == name))
             for name in study.policies
         },
+        **(ceiling(study) if study.truth is not None else {}),
+        "paired": {"first": study.policies[0], "against": paired(study, frames["curve"])},
         "known": {
             relation: of_relation(study, frames["known"].filter(pl.col("relation") == relation))
             | {"total": int(inside.sum()), "census": found.census.as_dict()}
@@ -49,17 +50,61 @@ def of_discovery(
 def of_policy(study: Study, curve: pl.DataFrame) -> dict[str, Any]:
     """One policy's row of the summary. Shares between two rounds are interpolated linearly."""
     q = len(study.pool.score)
-    runs = [part.sort("round") for part in curve.partition_by("seed", maintain_order=True)]
+    runs = by_seed(curve)
+    kinds = ["top_fraction", *(["true_top_fraction"] if study.truth is not None else [])]
     found = {
-        label: spread([at_share(run, "top_fraction", share, q) for run in runs])
-        for label, share in shares(study)
+        kind: {
+            label: spread([at_share(run, kind, share, q) for run in runs])
+            for label, share in shares(study)
+        }
+        for kind in kinds
     }
-    area = [metrics.area(r["n_measured"].to_numpy(), r["top_fraction"].to_numpy(), q) for r in runs]
     regret = [run["regret"].sum() / run["n_measured"].max() for run in runs]
-    return {
-        "top_fraction": found,
-        "area_under_discovery_curve": spread(area),
+    return found | {
+        "area_under_discovery_curve": spread([area(run, q) for run in runs]),
         "regret_per_pair": spread(regret),
+    }
+
+
+def by_seed(curve: pl.DataFrame) -> list[pl.DataFrame]:
+    """The runs of one policy."""
+    return [part.sort("round") for part in curve.partition_by("seed", maintain_order=True)]
+
+
+def area(run: pl.DataFrame, q: int) -> float:
+    """Under the discovery curve of one run."""
+    return metrics.area(run["n_measured"].to_numpy(), run["top_fraction"].to_numpy(), q)
+
+
+def ceiling(study: Study) -> dict[str, Any]:
+    """Share of the truly best among as many pairs as were measured, by the observed reward."""
+    q = len(study.pool.score)
+    order = np.argsort(-study.pool.reward, kind="stable")
+    gained = np.r_[0, np.cumsum(study.truly_wanted[order])] / study.truly_wanted.sum()
+    at = {
+        label: float(np.interp(share * q, range(q + 1), gained)) for label, share in shares(study)
+    }
+    return {"ceiling": at}
+
+
+def paired(study: Study, curve: pl.DataFrame) -> dict[str, Any]:
+    """The first policy against every other, seed by seed: sign tests at each share."""
+    q = len(study.pool.score)
+    figures = {label: partial(at_share, column="top_fraction", share=share, q=q)
+               for label, share in shares(study)}  # fmt: skip
+    figures["area"] = partial(area, q=q)
+    runs = {name: by_seed(curve.filter(pl.col("policy") == name)) for name in study.policies}
+    first, *others = study.policies
+
+    def values(name: str, figure: Callable[..., float]) -> np.ndarray:
+        return np.array([figure(run) for run in runs[name]])
+
+    return {
+        other: {
+            label: metrics.sign_test(values(first, figure), values(other, figure))._asdict()
+            for label, figure in figures.items()
+        }
+        for other in others
     }
 
 
@@ -71,7 +116,7 @@ def of_relation(study: Study, known: pl.DataFrame) -> dict[str, Any]:
         row: dict[str, Any] = {}
         for name in study.policies:
             part = known.filter(pl.col("policy") == name)
-            runs = [r.sort("round") for r in part.partition_by("seed", maintain_order=True)]
+            runs = by_seed(part)
             row[name] = spread([at_share(run, "found", share, q) for run in runs])
             chance = ("expected", "low", "high")
             row["random_chance"] = {c: at_share(runs[0], c, share, q) for c in chance}
@@ -100,51 +145,5 @@ def at_share(run: pl.DataFrame, column: str, share: float, q: int) -> float:
 def spread(values: Sequence[float]) -> dict[str, float | None]:
     """Mean and sample sd over seeds; no sd from a single one."""
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "sd": sd}
-
-
-def describe(summary: Mapping[str, Any]) -> str:
-    """A table of at most 80 columns: what was found, and by whom."""
-    q, p = summary["pairs"], summary["perturbations"]
-    lines = [
-        f"{q:,} pairs of {p:,} perturbations, reward {summary['reward']}, "
-        f"belief {summary['belief']}, {summary['seeds']} seed(s)",
-        f"share of the top {summary['top']:.1%} ({summary['top_pairs']:,} pairs) found when this "
-        "share is measured",
-        "",
-    ]
-    policies = summary["policies"]
-    labels = list(next(iter(policies.values()))["top_fraction"])
-    end = summary["pairs_measured"] / q
-    heads = [f"{end:.1%}" if label == "end" else f"{float(label):.1%}" for label in labels]
-    lines.append(row("policy", [*heads, "regret/pair"]))
-    for name, found in policies.items():
-        cells = [cell(found["top_fraction"][label], 3) for label in labels]
-        lines.append(row(name, [*cells, f"{found['regret_per_pair']['mean']:.4g}"]))
-    for relation, found in summary["known"].items():
-        total = found["total"]
-        lines += ["", f"known pairs found, {relation} ({total:,} among the pairs)"]
-        lines.append(row("", heads))
-        for name in policies:
-            lines.append(row(name, [cell(found["at"][label][name], 0) for label in labels]))
-        chance = [found["at"][label]["random_chance"] for label in labels]
-        lines.append(
-            row(
-                "by chance",
-                [f"{c['expected']:.0f} ({c['low']:.0f}-{c['high']:.0f})" for c in chance],
-            )
-        )
-    lines += ["", *(f"figure: {path}" for path in summary.get("figures", []))]
-    return "\n".join(lines)
-
-
-def row(name: str, cells: Sequence[str]) -> str:
-    """Cells of equal width behind a name."""
-    width = max(9, (WIDTH - 14) // max(len(cells), 1))
-    return (f"{name:<13}" + "".join(f"{text:>{min(width, 15)}}" for text in cells)).rstrip()
-
-
-def cell(value: Mapping[str, float | None], digits: int) -> str:
-    """Mean and, where there is one, sd."""
-    text = f"{value['mean']:,.{digits}f}"
-    return text if value["sd"] is None else f"{text} ±{value['sd']:.{digits}f}"
+    se = None if sd is None else sd / len(values) ** 0.5
+    return {"mean": float(np.mean(values)), "sd": sd, "se": se}

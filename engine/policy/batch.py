@@ -4,6 +4,8 @@ A batch of the b highest values piles onto a few hub perturbations when neighbou
 alike; deflation conditions on each pick before the next.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -11,6 +13,9 @@ from jaxtyping import Array, Bool, Float
 from epistax.engine.policy.ids import ratio
 from epistax.engine.screen import Candidates
 from epistax.engine.types import Index, Picked, Scalar, Values
+
+SHORTLIST = 1024  # pairs at once of which a group is picked
+PICKS = 8  # draws for every pick of a group
 
 
 def best(score: Values, candidates: Candidates, size: int) -> tuple[Index, Picked]:
@@ -32,18 +37,38 @@ def deflate(
     A = S - mean, v = mean_s A^2; pick x = argmin Delta^lambda / v; then
     A <- A - a_x (a_x^T A) / (a_x^T a_x + s noise): Gaussian conditioning on the observation to
     come, so v falls for pairs that it would tell about. Psi is returned at the time of the pick.
+
+    s draws can tell s things apart: after s / PICKS picks it starts afresh without those picked,
+    each time among the SHORTLIST best by the undeflated Psi (deflation only raises it).
     """
-    a = s - s.mean(0)[None, :]
-    start = (a**2).mean(0)
+    q = s.shape[1]
+    group = min(size, max(1, s.shape[0] // PICKS))
+    among = min(q, max(SHORTLIST, 8 * group))
+    centre, start = s.mean(0), s.var(0)
+    psi = ratio(delta, start, start, lam)
+    step = partial(_pick, noise=noise, lam=lam)
 
-    def pick(
-        carry: tuple[Array, Array], _: None
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        a, open = carry
-        psi = jnp.where(open, ratio(delta, (a**2).mean(0), start, lam), jnp.inf)
-        x = psi.argmin()
-        ax = a[:, x]
-        gain = (ax @ a) / (ax @ ax + s.shape[0] * noise)
-        return (a - ax[:, None] * gain[None, :], open.at[x].set(False)), (x, psi[x])
+    def picks(open: Bool[Array, "q"], _: None) -> tuple[Bool[Array, "q"], tuple[Array, Array]]:
+        best = jnp.sort(jax.lax.top_k(jnp.where(open, -psi, -jnp.inf), among)[1])
+        carry = (s[:, best] - centre[best][None, :], open[best])
+        fixed = (delta[best], start[best])
+        at, value = jax.lax.scan(lambda c, _: step(c, fixed), carry, None, length=group)[1]
+        return open.at[best[at]].set(False), (best[at], value)
 
-    return jax.lax.scan(pick, (a, open), None, length=size)[1]
+    index, value = jax.lax.scan(picks, open, None, length=-(-size // group))[1]
+    return index.reshape(-1)[:size], value.reshape(-1)[:size]
+
+
+def _pick(
+    carry: tuple[Array, Array],
+    fixed: tuple[Array, Array],
+    *,
+    noise: Scalar | float,
+    lam: float,
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    (a, open), (delta, start) = carry, fixed
+    psi = jnp.where(open, ratio(delta, (a**2).mean(0), start, lam), jnp.inf)
+    x = psi.argmin()
+    ax = a[:, x]
+    gain = (ax @ a) / (ax @ ax + a.shape[0] * noise)
+    return (a - ax[:, None] * gain[None, :], open.at[x].set(False)), (x, psi[x])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.stats import hypergeom, rankdata
+from scipy.stats import binomtest, hypergeom, rankdata
 
 
 def top(reward: Float[ndarray, "q"], fraction: float) -> Bool[ndarray, "q"]:
@@ -63,6 +63,22 @@ def known(measured: Bool[ndarray, "q"], relation: Bool[ndarray, "q"], level: flo
     low, high = chance.interval(level) if 0 < n < q and total else (n * total / q,) * 2
     found = int((measured & relation).sum())
     return Known(found, total, n * total / q, float(low), float(high))
+
+
+class Paired(NamedTuple):
+    """Two policies on the same seeds: how often the first had more, less, as much."""
+
+    wins: int
+    losses: int
+    ties: int
+    p: float
+
+
+def sign_test(first: Float[ndarray, "seeds"], second: Float[ndarray, "seeds"]) -> Paired:
+    """Two-sided sign test of paired figures; ties say nothing, and without others p is 1."""
+    wins, losses = int((first > second).sum()), int((first < second).sum())
+    p = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    return Paired(wins, losses, len(first) - wins - losses, float(p))
 
 
 def auroc(score: Float[ndarray, "q"], label: Bool[ndarray, "q"]) -> float:

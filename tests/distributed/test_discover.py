@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 
 from epistax.cli import main
+from epistax.distributed import tuning
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.options import discover as options
 from epistax.distributed.pool import pool
+from epistax.distributed.replay import Replay
 from epistax.distributed.study import design
 from epistax.distributed.verbs import discover
 from epistax.engine.policy import catalogue as policies
@@ -60,6 +62,7 @@ def test_tables_and_summary_are_those_of_the_contract(table, tmp_path, capsys):
     curve = pl.read_parquet(out / "curve.parquet")
     assert curve.columns == [
         "policy", "seed", "round", "n_measured", "top_fraction", "regret", "known_found",
+        "true_top_fraction",
     ]  # fmt: skip
     assert curve.height == 2 * 2 * 5
     assert curve["n_measured"].to_list() == [9, 18, 27, 36, 45] * 4
@@ -71,7 +74,7 @@ def test_tables_and_summary_are_those_of_the_contract(table, tmp_path, capsys):
     first = [set(map(tuple, x.select("a", "b").rows())) for x in chosen.partition_by("policy")]
     assert first[0] == first[1] and len(first[0]) == 9
     ids = summary["policies"]["ids"]["top_fraction"]
-    assert set(ids) == {"0.1", "0.2", "0.4", "end"} and set(ids["end"]) == {"mean", "sd"}
+    assert set(ids) == {"0.1", "0.2", "0.4", "end"} and set(ids["end"]) == {"mean", "sd", "se"}
     end = curve.filter(pl.col("policy") == "ids", pl.col("round") == 4)["top_fraction"]
     assert ids["end"]["mean"] == pytest.approx(end.mean())
     assert ids["end"]["sd"] == pytest.approx(end.std())
@@ -79,7 +82,7 @@ def test_tables_and_summary_are_those_of_the_contract(table, tmp_path, capsys):
     chance = summary["known"]["complexes"]["at"]["0.2"]["random_chance"]
     assert chance["expected"] == pytest.approx(0.4, abs=0.01)
     facts = json.loads((out / "run.json").read_text())["facts"]
-    assert facts["belief"]["name"] == "ame" and facts["estimators"]["ids"] == "ids-self"
+    assert facts["belief"]["name"] == "ame" and facts["estimators"]["ids"] == "ids-defl"
     for figure in summary["figures"]:
         assert (tmp_path / figure).stat().st_size > 5000
     assert (out / "figures/discovery.svg").read_text().startswith("<?xml")
@@ -125,7 +128,7 @@ def test_stopped_and_resumed_gives_the_same_bytes(table, tmp_path, monkeypatch):
     flags = ("--batch", 9, "--rounds", 2, "--seeds", 2, "--policy", "greedy", "--policy", "random")
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     assert run(table, whole, *flags) == 0
-    real, calls = discover.Replay.__call__, []
+    real, calls = Replay.__call__, []
 
     def interrupted(self, chunk):
         calls.append(chunk)
@@ -133,7 +136,7 @@ def test_stopped_and_resumed_gives_the_same_bytes(table, tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return real(self, chunk)
 
-    monkeypatch.setattr(discover.Replay, "__call__", interrupted)
+    monkeypatch.setattr(Replay, "__call__", interrupted)
     assert run(table, halved, *flags) == 75
     assert not (halved / "summary.json").exists()
     assert run(table, halved, *flags, "--resume") == 0
@@ -208,3 +211,61 @@ def test_real_screens_run(shared_data, tmp_path, file):
     flags = ("--reward", "abs", "--rounds", 2, "--policy", "random")
     assert run(shared_data / file, out, *flags) == 0
     assert json.loads((out / "summary.json").read_text())["pairs"] > 6000
+
+
+def test_truth_without_noise_is_judged_with_its_ceiling(tmp_path):
+    sim = tmp_path / "sim"
+    words = ["--genes", str(P), "--noise", "0.5", "--form", "positive", "--quiet"]
+    assert main(["simulate", "matrix", *words, "--out", str(sim)]) == 0
+    out, data = tmp_path / "run", sim / "data.parquet"
+    flags = ("--truth", sim / "truth.parquet", "--batch", 13, "--rounds", 6, "--at", ".2,.4")
+    assert run(data, out, *flags, "--seeds", 3, "--policy", "greedy", "--policy", "random") == 0
+    summary = json.loads((out / "summary.json").read_text())
+    scores = pl.read_parquet(data).join(pl.read_parquet(sim / "truth.parquet"), on=["a", "b"])
+    top = set(map(tuple, scores.top_k(5, by="true_score").select("a", "b").rows()))
+    for share, n in (("0.2", 18.2), ("0.4", 36.4)):
+        held = [
+            len(top & set(map(tuple, scores.top_k(k, by="score").select("a", "b").rows())))
+            for k in (int(n), int(n) + 1)
+        ]
+        expected = np.interp(n, [int(n), int(n) + 1], held) / 5
+        assert summary["ceiling"][share] == pytest.approx(expected)
+    assert summary["policies"]["greedy"]["true_top_fraction"]["end"]["mean"] == 1
+    curve = pl.read_parquet(out / "curve.parquet")
+    chosen = pl.read_parquet(out / "chosen.parquet")
+    for key, part in chosen.filter(pl.col("round") <= 2).group_by("policy", "seed"):
+        found = len(top & set(map(tuple, part.select("a", "b").rows()))) / 5
+        row = curve.filter(pl.col("policy") == key[0], pl.col("seed") == key[1])
+        assert row["true_top_fraction"][2] == pytest.approx(found)
+    against = summary["paired"]["against"]["random"]["area"]
+    assert summary["paired"]["first"] == "greedy"
+    assert against["wins"] + against["losses"] + against["ties"] == 3
+
+
+def test_tuning_searches_the_grids_on_seeds_that_are_not_reported(table, tmp_path, capsys):
+    out = tmp_path / "run"
+    flags = ("--batch", 13, "--rounds", 2, "--seeds", 2, "--policy", "ucb", "--policy", "random")
+    assert run(table, out, *flags, "--tune", "--rank", 2, "--seed", 5) == 0
+    tried = pl.read_parquet(out / "tuning.parquet")
+    assert set(tried["policy"]) == {"ucb"} and set(tried["seed"]) == {7, 8}
+    assert sorted(set(tried["beta"])) == list(tuning.GRIDS["beta"])
+    assert tried["rank"].null_count() == tried.height == 14  # given, so kept
+    means = tried.group_by("beta").agg(pl.col("area").mean()).sort("beta")
+    best = means["beta"][int(means["area"].arg_max())]
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["tuned"] == {"ucb": {"beta": best}}
+    curve = (out / "curve.parquet").read_bytes()
+    assert set(pl.read_parquet(out / "curve.parquet")["seed"]) == {5, 6}
+    # the reported runs are those of the setting that was found
+    again = tmp_path / "again"
+    assert run(table, again, *flags, "--rank", 2, "--seed", 5, "--beta", best) == 0
+    assert (again / "curve.parquet").read_bytes() == curve
+
+
+def test_grids_are_those_of_the_papers_and_only_of_what_a_policy_uses():
+    asked = Discover(pairs="x", out="y")
+    sizes = {name: len(tuning.combinations(name, asked, 50)) for name in options.POLICIES}
+    assert sizes["ids"] == 5 * 4 * 4 and sizes["ucb"] == 5 * 7 and sizes["random"] == 1
+    assert sizes["ts"] == sizes["greedy"] == sizes["us"] == 5
+    assert len(tuning.combinations("ids", dataclasses.replace(asked, lam=3.0), 50)) == 5 * 4
+    assert len(tuning.combinations("ts", asked, 6)) == 2  # ranks 3 and 5
