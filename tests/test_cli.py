@@ -60,7 +60,11 @@ def verb(monkeypatch):
         ("discover p --out", "discover: --out: expected one argument"),
         ("check", "check: FILE is missing"),
         ("simulate cube --out o", "simulate: KIND: 'cube' is not one of matrix"),
-        ("discovr", "'discovr' is not one of check, simulate, score, discover, bench (did you"),
+        (
+            "discovr",
+            "'discovr' is not one of check, simulate, score, discover, report, bench, "
+            "demo (did you",
+        ),
     ],
 )
 def test_a_usage_error_is_one_line_and_exit_2(words, message, capsys):

@@ -60,8 +60,18 @@ def describe(summary: Mapping[str, Any]) -> str:
         lines.append(f"known:  {summary['known']}")
     if "composed" in summary:
         lines.append(f"composed: {summary['composed']}")
+    lines.append(f"report: {summary['report']}")
     which = f" --test {next(iter(summary['tests']))}" if len(summary["tests"]) > 1 else ""
     lines.append(f"next:   epistax discover {summary['scores']}{which} --out DIR")
+    return "\n".join(lines)
+
+
+def brief(summary: Mapping[str, Any]) -> str:
+    """A line or two a test: what it found, and how well it agrees with the truth."""
+    lines = []
+    for name, entry in summary["tests"].items():
+        lines += [headline(name, entry), *scaled(entry)]
+        lines += [line for line in judged(entry) if line.startswith(f"  against {entry['truth']}")]
     return "\n".join(lines)
 
 

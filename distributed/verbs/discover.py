@@ -22,7 +22,7 @@ from epistax.distributed.plan import Plan
 from epistax.distributed.pool import Pool, pool
 from epistax.distributed.progress import Progress
 from epistax.distributed.replay import TABLES, Replay
-from epistax.distributed.report import curves, discovery, summaries
+from epistax.distributed.report import curves, discovery, page, summaries
 from epistax.distributed.rundir import RunDir
 from epistax.distributed.store import Store
 from epistax.distributed.study import Study, design
@@ -67,7 +67,7 @@ def run(options: Discover) -> dict[str, Any]:
             summary["tuned"] = tuned
         directory.note(seconds=round(time.monotonic() - begun, 1))
         figures = curves.draw(directory.folder("figures"), study, frames, relations)
-        return directory.finish(summary | {"figures": figures})
+        return page.finish(directory, summary | {"figures": figures})
 
 
 def play(

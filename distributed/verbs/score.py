@@ -21,6 +21,7 @@ from epistax.distributed.options import Score
 from epistax.distributed.plan import Plan
 from epistax.distributed.prepare import prepare
 from epistax.distributed.progress import Progress
+from epistax.distributed.report import page
 from epistax.distributed.report import scores as report
 from epistax.distributed.rundir import RunDir
 from epistax.distributed.scoring import Scorer, tests
@@ -72,7 +73,7 @@ def run(options: Score) -> dict[str, Any]:
         if options.compose:
             summary["composed"] = str(directory.write_table("composed", composed(scorer)))
         census = {"input": table.census.as_dict(), "scores": str(written)}
-        return directory.finish(summary | census)
+        return page.finish(directory, summary | census)
 
 
 def labels_of(options: Score, names: tuple[str, ...]) -> tuple[list[Labels], list[Path | str]]:

@@ -42,8 +42,9 @@ NAMES = (
 class Settings:
     """batch pairs a round; draws S for the IDS family; lam = lambda of Psi; beta of UCB.
 
-    lam None is each estimator's own: with deflation, which makes for variety by itself, 16 was
-    best or level with the best on every screen and simulation tried. noise is the variance of one measurement on the belief's scale, for `ids-defl`.
+    lam None is each estimator's own: with deflation, which makes for variety by itself, 16 was best
+    or level with the best on every screen and simulation tried. noise is the variance of one
+    measurement on the belief's scale, for `ids-defl`.
     """
 
     batch: int
@@ -81,9 +82,7 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
         s = draws(k_draw, posterior, belief, candidates, settings.draws)
         delta = ids.regret(s, candidates.open)
         if name == "ids-defl":
-            index, psi = batch.deflate(
-                s, delta, candidates.open, settings.noise, lam, size
-            )
+            index, psi = batch.deflate(s, delta, candidates.open, settings.noise, lam, size)
             return index, -psi
         information = ESTIMATORS[name](k_group, s, candidates, p)
         psi = ids.ratio(delta, information, s.var(0), lam)

@@ -1,0 +1,21 @@
+"""`epistax report DIR`: report.html of a finished run, or of several, from its files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from epistax.distributed.options.report import Report
+from epistax.distributed.report import page
+
+
+def run(options: Report) -> dict[str, Any]:
+    """Make the page, then write it; nothing is written of what cannot be read."""
+    made = page.compose(Path(options.directory))
+    path = page.save(made)
+    return {"report": str(path), "figures": [str(figure) for figure in made.figures]}
+
+
+def describe(summary: Mapping[str, Any]) -> str:
+    """Where everything is."""
+    figures = (f"figure: {path}" for path in summary["figures"])
+    return "\n".join([f"report: {summary['report']}", *figures])
