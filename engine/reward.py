@@ -3,7 +3,8 @@
 `score` is the score itself, `abs` its size, `interaction` the size of its departure from the
 additive expectation of the single effects, E(s_i, s_j) = c_0 + c_1 (s_i + s_j) + c_2 s_i s_j,
 fitted by least squares (Horlbeck et al. 2018 fit such a curve per query gene; this is the
-global quadratic form). `scale` and `standardise` put rewards on the scale a belief is fitted on.
+global quadratic form). `scale` and `standardise`, or `tail` and `drawn_in`, put rewards on the
+scale a belief is fitted on.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -71,14 +72,47 @@ class Scale(NamedTuple):
 
 
 def scale(value: Vector, mask: Bool[Array | ndarray, "q"], *, positive: bool) -> Scale:
-    """Fit on the rows of mask: log1p(R / median) if positive, asinh(R / median |R|) if not.
+    """Fit on the rows of mask: log1p(R / unit) if positive, asinh(R / unit) if not (`typical`).
 
     With no row at all the map is the identity up to `squash` with unit 1.
     """
-    known = jnp.where(mask, jnp.abs(value), jnp.nan)
-    unit = _or(jnp.nanmedian(known), 1.0)
+    unit = typical(value, mask)
     mapped = jnp.where(mask, squash(value, unit, positive=positive), jnp.nan)
     return Scale(unit, _or(jnp.nanmean(mapped), 0.0, zero=True), _or(jnp.nanstd(mapped), 1.0))
+
+
+def typical(value: Vector, mask: Bool[Array | ndarray, "q"]) -> Scalar:
+    """The median size of the values of mask that are not 0 (a score may be cut off there)."""
+    size = jnp.where(mask & (jnp.asarray(value) != 0), jnp.abs(jnp.asarray(value)), jnp.nan)
+    return _or(jnp.nanmedian(size), 1.0)
+
+
+class Tail(NamedTuple):
+    """How a long upper tail is drawn in: where `long`, to sign(R) log1p(|R| / unit)."""
+
+    unit: Scalar
+    long: Bool[Array, ""]
+
+
+def tail(value: Vector, mask: Bool[Array | ndarray, "q"]) -> Tail:
+    """Long where the values of mask are positive but for noise around 0: squared lengths are.
+
+    Factors of such a matrix are seen on the logarithm; scores of both signs are left as they are.
+    """
+    known = jnp.where(mask, jnp.asarray(value), jnp.nan)
+    low, high = jnp.nanquantile(known, jnp.array([0.05, 0.95]))
+    return Tail(typical(value, mask), low > -0.1 * high)
+
+
+def drawn_in(value: Float[Array | ndarray, "..."], tail: Tail) -> Float[Array, "..."]:
+    """Values on the scale of the tail; order is kept."""
+    value = jnp.asarray(value)
+    return jnp.where(tail.long, jnp.sign(value) * jnp.log1p(jnp.abs(value) / tail.unit), value)
+
+
+def slope(value: Vector, tail: Tail) -> Float[Array, "q"]:
+    """The derivative of `drawn_in`: what it makes of a small error."""
+    return jnp.where(tail.long, 1.0 / (tail.unit + jnp.abs(jnp.asarray(value))), 1.0)
 
 
 def _or(x: Scalar, otherwise: float, *, zero: bool = False) -> Scalar:

@@ -9,7 +9,8 @@ a biased sample, so E is refitted in every draw to the measured scores completed
 Rewards are told on the scale f(R) = 1 / (1 + exp((cut - R) / width)): cut is the belief's own
 estimate of the reward that the best `top` of all pairs reach, width a third of its distance from
 the median. f rises with R, and so steeply at the cut that its mean ranks pairs much as
-P(R > cut) does; its maximum is near 1 in every draw, so that regrets differ between pairs.
+P(R > cut) does; its maximum is near 1 in every draw, so that regrets differ between pairs. A score
+of squared lengths, positive with a long tail, is modelled on its logarithm, for which R stands.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from epistax.engine.pairs import Pairs
 from epistax.engine.posterior import ame_sampler as sampler
 from epistax.engine.posterior.ame_sampler import Chain, Table
 from epistax.engine.protocols import Posterior
-from epistax.engine.reward import Kind, signed
+from epistax.engine.reward import Kind, Tail, drawn_in, signed, slope, tail
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
@@ -53,7 +54,8 @@ class AME:
 class Drawn(NamedTuple):
     """s draws of all unknowns in units of `unit`, and the moments of f(R) over them.
 
-    last is where the next fit starts; plane holds each draw's refit of E.
+    last is where the next fit starts; plane holds each draw's refit of E; tail is how the score
+    was drawn in, cut and width are on that scale.
     """
 
     last: Chain
@@ -61,6 +63,7 @@ class Drawn(NamedTuple):
     plane: Float[Array, "s 3"]
     table: Table
     unit: Scalar
+    tail: Tail
     cut: Scalar
     width: Scalar
     mean: Float[Array, "p p"]
@@ -100,20 +103,21 @@ def ame(config: AME, *, p: int, reward: Kind, singles: Float[Array, "p"] | None)
         m, v = _signed(chain, plane, belief.table, s)
         noise = jax.random.normal(k_noise, pairs.i.shape)
         m, v = m[pairs.i, pairs.j], v[pairs.i, pairs.j]
-        return scale(belief, belief.unit * _reward(m + jnp.sqrt(v) * noise, reward))
+        value = belief.unit * _reward(m + jnp.sqrt(v) * noise, reward)
+        return jax.nn.sigmoid((value - belief.cut) / belief.width)
 
     return Posterior(fit, moments, sample)
 
 
 def scale(belief: Drawn, reward: Float[Array | ndarray, "..."]) -> Float[Array, "..."]:
     """f(R) of rewards in the units of score."""
-    return jax.nn.sigmoid((jnp.asarray(reward) - belief.cut) / belief.width)
+    return jax.nn.sigmoid((drawn_in(reward, belief.tail) - belief.cut) / belief.width)
 
 
 @partial(jax.jit, static_argnames=("kind", "draws"))
 def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
     k_sweep, k_cut = jax.random.split(key)
-    table, unit = _table(measured, s, kind)
+    table, unit, drawn = _table(measured, s, kind)
     project = _projection(s)
 
     def step(t, carry):
@@ -136,7 +140,8 @@ def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
         "noise": jnp.mean(jax.vmap(sampler.variance)(chains)),
         "factors": jnp.sum(jnp.mean(chains.effect[:, :, 1:] ** 2, (0, 1)) > 0.03),
     }
-    return Drawn(last, chains, plane, table, unit, unit * cut, unit * width, mean, var), info
+    cut, width = unit * cut, unit * width
+    return Drawn(last, chains, plane, table, unit, drawn, cut, width, mean, var), info
 
 
 def _features(s):
@@ -145,10 +150,15 @@ def _features(s):
 
 
 def _table(measured, s, kind):
-    """Signed scores as a symmetric table in units of their root mean square, and that unit."""
+    """Signed scores as a symmetric table in units of their root mean square, unit and tail."""
     (i, j), mask = measured.pairs, measured.mask
     score = jnp.where(mask, measured.score, 0.0)
     y = jnp.where(mask, signed(kind, score, mask, s[i], s[j]), 0.0)
+    shape, se = tail(y, mask), measured.se
+    if kind == "score":
+        y, se = drawn_in(y, shape), se * slope(y, shape)
+    else:
+        shape = shape._replace(long=jnp.zeros((), bool))
     unit = jnp.maximum(jnp.sqrt(jnp.sum(y**2) / jnp.maximum(mask.sum(), 1)), 1e-12)
 
     def spread(x):
@@ -157,7 +167,7 @@ def _table(measured, s, kind):
 
     count = jnp.maximum(spread(jnp.ones_like(y)), 1.0)
     known = jnp.minimum(spread(jnp.ones_like(y)), 1.0)
-    return Table(spread(y / unit) / count, spread(measured.se / unit) / count, known), unit
+    return Table(spread(y / unit) / count, spread(se / unit) / count, known), unit, shape
 
 
 def _projection(s):

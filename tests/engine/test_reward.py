@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from epistax.engine import reward as rewards
+from epistax.engine.reward import Tail, drawn_in, slope, tail
 
 
 def table(q=400, seed=0):
@@ -68,3 +69,39 @@ def test_standard_errors_follow_the_slope_of_the_map(positive):
 def test_scale_of_nothing_measured_is_harmless():
     scale = rewards.scale(np.zeros(5, np.float32), np.zeros(5, bool), positive=True)
     assert [float(x) for x in scale] == [1.0, 0.0, 1.0]
+
+
+def test_a_long_tail_is_drawn_in_and_its_order_kept():
+    rng = np.random.default_rng(3)
+    value = rng.exponential(size=400).astype(np.float32) ** 3
+    value[:40] = 0  # cut off below
+    mask = rng.random(400) < 0.5
+    found = tail(value, mask)
+    assert bool(found.long)
+    seen = value[mask & (value > 0)]
+    assert float(found.unit) == pytest.approx(np.median(seen), rel=1e-6)
+    mapped = np.asarray(drawn_in(value, found))
+    np.testing.assert_allclose(mapped, np.log1p(value / np.median(seen)), rtol=1e-5)
+    assert (np.argsort(mapped, kind="stable") == np.argsort(value, kind="stable")).all()
+    # noise around zero keeps its sign, and what is not measured does not count
+    noisy = value + 0.01 * rng.normal(size=400)
+    assert bool(tail(noisy, mask).long)
+    assert bool(tail(np.where(mask, value, -1e6), mask).long)
+    assert (np.sign(np.asarray(drawn_in(noisy, tail(noisy, mask)))) == np.sign(noisy)).all()
+
+
+def test_scores_of_both_signs_are_left_as_they_are():
+    value = np.random.default_rng(4).normal(size=300).astype(np.float32)
+    found = tail(value, np.ones(300, bool))
+    assert not bool(found.long)
+    np.testing.assert_array_equal(drawn_in(value, found), value)
+    np.testing.assert_array_equal(slope(value, found), np.ones(300))
+    nothing = tail(value, np.zeros(300, bool))
+    assert not bool(nothing.long) and float(nothing.unit) == 1
+
+
+def test_errors_are_carried_by_the_slope():
+    value = jnp.array([0.0, 0.5, 3.0, 40.0])
+    found = Tail(jnp.float32(0.7), jnp.array(True))
+    steps = [(drawn_in(value + h, found) - drawn_in(value - h, found)) / (2 * h) for h in (1e-2,)]
+    np.testing.assert_allclose(slope(value, found)[1:], steps[0][1:], rtol=1e-3)

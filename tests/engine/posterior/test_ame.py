@@ -124,6 +124,25 @@ def test_a_measured_pair_has_its_measured_reward():
     assert np.asarray(var[KNOWN]).max() < 1e-5 < np.asarray(var[OPEN]).min()
 
 
+def test_squared_lengths_are_modelled_on_their_logarithm():
+    # a product of gene factors: measured pairs keep their reward, the unmeasured are predicted
+    rng = np.random.default_rng(5)
+    u = rng.exponential(size=P) ** 2
+    value = (u[PAIRS.i] * u[PAIRS.j]).astype(np.float32)
+    posterior = ame(AME(), p=P, reward="score", singles=None)
+    belief, _ = posterior.fit(jax.random.key(0), None, table(value, KNOWN))
+    assert bool(belief.tail.long)
+    mean, var = posterior.moments(belief, ALL)
+    np.testing.assert_allclose(mean[KNOWN], scale(belief, value)[KNOWN], atol=2e-3)
+    assert np.asarray(var[KNOWN]).max() < 1e-5
+    ranks = spearmanr(np.asarray(mean)[OPEN], value[OPEN]).statistic
+    assert ranks > 0.9
+    draws = draw(posterior, belief, 6)
+    low, high = np.quantile(draws, [0.05, 0.95], axis=0)
+    inside = np.asarray(scale(belief, value))
+    assert 0.8 < ((low <= inside) & (inside <= high))[OPEN].mean()
+
+
 @pytest.mark.parametrize("reward", ["score", "abs"])
 def test_ninety_percent_intervals_cover_unmeasured_rewards(reward):
     posterior, belief = fitted(reward)
