@@ -87,7 +87,8 @@ class Study:
         return {
             "belief": {"name": self.belief_name, **asdict(self.belief)},
             "estimators": estimators,
-            "policy_settings": asdict(self.settings),
+            "policy_settings": asdict(self.settings)
+            | {"lam": {n: policies.weight(n, self.settings) for n in self.policies if "ids" in n}},
             "batch": self.batch,
             "rounds": self.rounds,
             "reward": self.options.reward,

@@ -60,8 +60,7 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
     name = ALIASES.get(name, name)
     if name not in NAMES:
         raise ValueError(f"policy {name!r} is not one of {', '.join(NAMES)}")
-    size = settings.batch
-    lam = LAM.get(name, 4.0) if settings.lam is None else settings.lam
+    size, lam = settings.batch, weight(name, settings)
 
     def choose(
         key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
@@ -89,6 +88,12 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
         return batch.best(-psi, candidates, size)
 
     return Policy(choose)
+
+
+def weight(name: str, settings: Settings) -> float:
+    """The lambda that an estimator of this name works with."""
+    own = LAM.get(ALIASES.get(name, name), 4.0)
+    return own if settings.lam is None else settings.lam
 
 
 THOMPSON = {"ts-par": bandits.thompson_parallel, "ts-one": bandits.thompson_one}

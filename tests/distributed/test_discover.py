@@ -83,6 +83,7 @@ def test_tables_and_summary_are_those_of_the_contract(table, tmp_path, capsys):
     assert chance["expected"] == pytest.approx(0.4, abs=0.01)
     facts = json.loads((out / "run.json").read_text())["facts"]
     assert facts["belief"]["name"] == "ame" and facts["estimators"]["ids"] == "ids-defl"
+    assert facts["policy_settings"]["lam"] == {"ids": 16.0}
     for figure in summary["figures"]:
         assert (tmp_path / figure).stat().st_size > 5000
     assert (out / "figures/discovery.svg").read_text().startswith("<?xml")

@@ -107,21 +107,17 @@ def truly(summary: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[Tab
 
 def paired(summary: Mapping[str, Any], labels: Mapping[str, str]) -> Iterator[Table]:
     """The first policy against each other one, seed by seed."""
-    found = summary.get("paired")
-    if not isinstance(found, dict) or not isinstance(found.get("against"), dict):
+    if summary["seeds"] < 2 or not isinstance(summary.get("paired"), dict):
         return
     heads = {**labels, "area": "area"}
     rows = []
-    for other, by in found["against"].items():
-        entries = {"": by} if isinstance(by, dict) and "wins" in by else by
-        for label, entry in entries.items():
-            if label not in ("", *heads):
-                continue
+    for other, entries in summary["paired"]["against"].items():
+        for label in heads:
+            entry = entries[label]
             counts = [f"{entry[key]:,}" for key in ("wins", "losses", "ties")]
-            rows.append((other, heads.get(label, ""), *counts, number(entry["p"], 2)))
-    first = found.get("first", next(iter(summary["policies"])))
-    if rows and summary["seeds"] > 1:
-        caption = f"{first} against the others, seed by seed (sign test)"
+            rows.append((other, heads[label], *counts, number(entry["p"], 2)))
+    if rows:
+        caption = f"{summary['paired']['first']} against the others, seed by seed (sign test)"
         head = ("against", "at", "wins", "losses", "ties", "p")
         yield Table(caption, head, tuple(rows), names=2)
 
