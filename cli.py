@@ -16,6 +16,7 @@ import sys
 import textwrap
 import tomllib
 from collections.abc import Iterator, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -171,10 +172,10 @@ def parser(cls: type[Options]) -> argparse.ArgumentParser:
     """The flags of a verb. Values stay text: `build` checks them with one wording."""
     table = specs(cls)
     required = [s.shown for s in table.values() if s.flag.positional]
-    required += ["--out DIR"] if "out" in table and table["out"].default is not None else []
+    required += ["--out DIR"] if "out" in table and table["out"].default is MISSING else []
     result = Parser(
         prog=f"epistax {cls.verb}",
-        usage=f"epistax {cls.verb} {' '.join(required)} [options]",
+        usage=" ".join([f"epistax {cls.verb}", *required, "[options]"]),
         description=headline(cls),
         epilog=f"example:\n  {cls.example}",
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(

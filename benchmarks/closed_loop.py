@@ -22,6 +22,7 @@ from scipy.stats import binomtest
 from epistax.benchmarks import harness
 from epistax.benchmarks.harness import Record
 from epistax.distributed.options import Discover, Score, Simulate
+from epistax.engine.stats import metrics
 
 AT = (110, 210, 310, 500)  # pairs measured
 PAIRS, BATCH, ROUNDS = 1225, 10, 49
@@ -46,10 +47,11 @@ def runs(
         common: dict[str, Any] = {"seed": seed, "quiet": True, "resume": True}
         made = simulate.run(Simulate(kind="morphology", out=str(screen), **common))
         scored = score.run(Score(data=made["data"], test=REWARDS, out=str(scores), **common))
+        truth = pl.read_parquet(made["truth"])
         for reward in rewards:
             started = time.perf_counter()
             out = work / f"discover-{belief}-{reward}-{seed}"
-            summary = discover.run(
+            discover.run(
                 Discover(
                     pairs=scored["scores"],
                     test=reward,
@@ -67,12 +69,19 @@ def runs(
             base = {"belief": belief, "reward": reward, "seed": seed}
             yield base | {
                 "auroc": scored["tests"][reward].get("auroc"),
-                "ceiling": summary["ceiling"]["end"],
+                "ceiling": ceiling(pl.read_parquet(scored["scores"]).filter(test=reward), truth),
                 "seconds": round(time.perf_counter() - started, 1),
                 "policies": {
                     p: figures(curve.filter(policy=p), known.filter(policy=p)) for p in policies
                 },
             }
+
+
+def ceiling(scores: Any, truth: Any) -> list[float]:
+    """Share of the truly best among the first pairs by the observed score, at 5 % and at AT."""
+    both = scores.join(truth, on=["a", "b"]).sort("score", descending=True, maintain_order=True)
+    best = metrics.top(both["r"].to_numpy(), 0.05)
+    return [float(best[:n].sum() / best.sum()) for n in (int(best.sum()), *AT)]
 
 
 def figures(curve: Any, known: Any) -> Record:
@@ -98,6 +107,7 @@ def table(found: Sequence[Record]) -> Iterator[Record]:
             first = [r["policies"].get(FIRST) for r in mine]
             row: Record = {"belief": belief, "reward": reward, "policy": policy}
             row |= {"screens": len(played), "at": AT}
+            row["ceiling"], _ = summary([r["ceiling"] for r in mine])
             for name in ("top", "true", "area", "regret"):
                 row[name], row[f"{name}_se"] = summary([p[name] for p in played])
             for relation in played[0]["known"]:

@@ -16,7 +16,7 @@ class Simulate(RunOptions):
 
     kind: str = option(
         ...,
-        "what to simulate: {choices} (a screen of 7 genes), morphology (one of 50)",
+        "matrix (scores of pairs), disjointness (a screen of 7 genes), morphology (one of 50)",
         choices=("matrix", "disjointness", "morphology"),
         metavar="KIND",
         positional=True,
