@@ -102,3 +102,13 @@ def test_ranking_metrics_are_nan_without_both_classes():
     score[2] = np.nan
     some = np.arange(5) < 2
     assert np.isnan(metrics.auroc(score, some)) and np.isnan(metrics.average_precision(score, some))
+
+
+def test_sign_test_counts_pairs_and_leaves_ties_out():
+    first, second = np.array([0.3, 0.5, 0.2, 0.9, 0.4]), np.array([0.1, 0.5, 0.3, 0.1, 0.2])
+    found = metrics.sign_test(first, second)
+    assert found[:3] == (3, 1, 1)
+    # two-sided: 3 or 4, and 0 or 1, of four fair tosses
+    assert found.p == pytest.approx(2 * (4 + 1) / 2**4)
+    assert metrics.sign_test(second, first) == (1, 3, 1, found.p)
+    assert metrics.sign_test(first, first) == (0, 0, 5, 1.0)
