@@ -1,8 +1,9 @@
 """`discover --tune`: settings of each policy by the papers' grids, on seeds that are not reported.
 
 The grids of appendix D.3 of "Automated Discovery of Pairwise Interactions from Unstructured Data":
-rank m, posterior draws k, lambda of IDS, beta of UCB. Every combination that a policy uses plays
-the seeds that follow the reported ones; the largest mean area under the discovery curve wins.
+rank m, posterior draws k, lambda of IDS, beta of UCB. Every combination that a policy uses, and
+the defaults, play the seeds that follow the reported ones; the largest mean area under the
+discovery curve wins.
 """
 
 import itertools
@@ -34,10 +35,12 @@ def used(policy: str) -> tuple[str, ...]:
 
 
 def combinations(policy: str, options: Discover, p: int) -> list[dict[str, Any]]:
-    """Every combination of what the user left open; a rank beyond p is none."""
+    """The defaults, then every combination of what the user left open; no rank beyond p."""
     free = [n for n in used(policy) if getattr(options, n) == KEPT.get(n)]
     grids = [[v for v in GRIDS[n] if n != "rank" or v <= p] for n in free]
-    return [dict(zip(free, values, strict=True)) for values in itertools.product(*grids)]
+    if not free:
+        return [{}]
+    return [{}, *(dict(zip(free, values, strict=True)) for values in itertools.product(*grids))]
 
 
 def work(study: Study) -> Iterator[dict[str, Any]]:
@@ -65,7 +68,7 @@ def table(study: Study, runs: list[tuple[dict[str, Any], pl.DataFrame]]) -> pl.D
 
 
 def best(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """The setting of each policy with the largest mean area; of equals the first of the grid."""
+    """Each policy's setting of the largest mean area, {} the defaults; of equals the first."""
     means = frame.group_by("policy", *GRIDS, maintain_order=True).agg(pl.col("area").mean())
     found = {}
     for rows in means.partition_by("policy", maintain_order=True):

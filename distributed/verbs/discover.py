@@ -101,7 +101,7 @@ def search(
     found = tuning.best(frame)
     for policy, setting in found.items():
         values = ", ".join(f"{name} {value:g}" for name, value in setting.items())
-        progress.say(f"tuned: {policy}: {values}")
+        progress.say(f"tuned: {policy}: {values or 'the defaults'}")
     return found
 
 

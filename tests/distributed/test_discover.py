@@ -249,24 +249,25 @@ def test_tuning_searches_the_grids_on_seeds_that_are_not_reported(table, tmp_pat
     assert run(table, out, *flags, "--tune", "--rank", 2, "--seed", 5) == 0
     tried = pl.read_parquet(out / "tuning.parquet")
     assert set(tried["policy"]) == {"ucb"} and set(tried["seed"]) == {7, 8}
-    assert sorted(set(tried["beta"])) == list(tuning.GRIDS["beta"])
-    assert tried["rank"].null_count() == tried.height == 14  # given, so kept
-    means = tried.group_by("beta").agg(pl.col("area").mean()).sort("beta")
+    assert sorted(set(tried["beta"].drop_nulls())) == list(tuning.GRIDS["beta"])
+    assert tried["rank"].null_count() == tried.height == 16  # given, so kept
+    assert tried["beta"].null_count() == 2  # the defaults compete
+    means = tried.group_by("beta", maintain_order=True).agg(pl.col("area").mean())
     best = means["beta"][int(means["area"].arg_max())]
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["tuned"] == {"ucb": {"beta": best}}
+    assert summary["tuned"] == {"ucb": {} if best is None else {"beta": best}}
     curve = (out / "curve.parquet").read_bytes()
     assert set(pl.read_parquet(out / "curve.parquet")["seed"]) == {5, 6}
     # the reported runs are those of the setting that was found
     again = tmp_path / "again"
-    assert run(table, again, *flags, "--rank", 2, "--seed", 5, "--beta", best) == 0
+    assert run(table, again, *flags, "--rank", 2, "--seed", 5, "--beta", best or 0.5) == 0
     assert (again / "curve.parquet").read_bytes() == curve
 
 
 def test_grids_are_those_of_the_papers_and_only_of_what_a_policy_uses():
     asked = Discover(pairs="x", out="y")
     sizes = {name: len(tuning.combinations(name, asked, 50)) for name in options.POLICIES}
-    assert sizes["ids"] == 5 * 4 * 4 and sizes["ucb"] == 5 * 7 and sizes["random"] == 1
-    assert sizes["ts"] == sizes["greedy"] == sizes["us"] == 5
-    assert len(tuning.combinations("ids", dataclasses.replace(asked, lam=3.0), 50)) == 5 * 4
-    assert len(tuning.combinations("ts", asked, 6)) == 2  # ranks 3 and 5
+    assert sizes["ids"] == 1 + 5 * 4 * 4 and sizes["ucb"] == 1 + 5 * 7 and sizes["random"] == 1
+    assert sizes["ts"] == sizes["greedy"] == sizes["us"] == 1 + 5
+    assert len(tuning.combinations("ids", dataclasses.replace(asked, lam=3.0), 50)) == 1 + 5 * 4
+    assert tuning.combinations("ts", asked, 6) == [{}, {"rank": 3}, {"rank": 5}]

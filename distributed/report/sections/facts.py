@@ -38,7 +38,7 @@ def rows(run: Run) -> Iterator[tuple[str, str]]:
         if value is not None:
             yield name.replace("_", " "), told(value)
     for policy, setting in (run.summary.get("tuned") or {}).items():
-        yield f"tuned {policy}", told(setting)
+        yield f"tuned {policy}", told(setting) or "the defaults"
 
 
 def command(run: Run) -> str:
