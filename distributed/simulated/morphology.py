@@ -4,7 +4,7 @@ data.npz          x, perturbation; of wells also plate, well, guide
 truth.parquet     a, b, same_pathway and, of wells: r, gamma, synthetic_lethal, interacting;
                   of saturating cells: separable; of cells in states: disjoint
 genes.parquet     gene, pathway
-pathways.gmt, synthetic_lethal.csv    the known relations, for --known
+pathways.gmt, of wells also synthetic_lethal.csv    the known relations, for --known
 """
 
 from collections.abc import Mapping
@@ -21,6 +21,7 @@ from epistax.distributed.simulated import screenfiles
 GENES, PATHWAYS = 50, 15
 MOST = 400  # genes: 80,000 pairs, a million wells
 TOP = 0.05  # share of the pairs that counts as interacting
+OF_WELLS = ("features", "wells", "scale")
 LETTERS = "ABCDEFGHIJKLMNOP"
 
 
@@ -35,6 +36,9 @@ def refuse(options: Simulate) -> None:
         raise BadInput(f"--pathways: {k} pathways need at least as many genes, not {p}")
     if options.mode == "wells" and options.cells is not None:
         raise BadInput("--cells: wells have none; give --wells, or --mode cells or mixture")
+    for name in OF_WELLS if options.mode != "wells" else ():
+        if getattr(options, name) != getattr(Simulate, name):
+            raise BadInput(f"--{name}: is of --mode wells, not of {options.mode}; drop it")
     least = k + 4
     if options.features < least:
         raise BadInput(
@@ -61,9 +65,9 @@ def make(options: Simulate, run: RunDir) -> dict[str, Any]:
     known = pairs.with_columns(
         same_pathway=genes.same_pathway, synthetic_lethal=np.asarray(genes.lethal)
     )
-    relations = write_known(run, known, names, [morphology.NAMES[k] for k in genes.pathway])
     if options.mode != "wells":
         known = known.drop("synthetic_lethal")
+    relations = write_known(run, known, names, [morphology.NAMES[k] for k in genes.pathway])
     return {
         "mode": options.mode,
         "data": data,
@@ -97,13 +101,14 @@ def wells(
 
     made = morphology_wells.wells(key, genes, double=options.wells, scale=options.scale)
     perturbation = screenfiles.labels(made.codes, names)
-    batch = made.plate * morphology_wells.BATCHES // morphology_wells.PLATES
-    plate = np.array([f"B{b + 1}P{p + 1}" for b, p in zip(batch, made.plate, strict=True)])
+    number, row = np.asarray(made.plate), np.asarray(made.row)
+    batch = number * morphology_wells.BATCHES // morphology_wells.PLATES
+    plate = np.array([f"B{b + 1}P{p + 1}" for b, p in zip(batch, number, strict=True)])
     column = np.zeros(len(plate), int)
-    for at in np.unique(made.plate * len(LETTERS) + made.row):
-        here = np.flatnonzero(made.plate * len(LETTERS) + made.row == at)
+    for at in np.unique(number * len(LETTERS) + row):
+        here = np.flatnonzero(number * len(LETTERS) + row == at)
         column[here] = np.arange(1, len(here) + 1)
-    well = [f"{p}-{LETTERS[r]}{c:03d}" for p, r, c in zip(plate, made.row, column, strict=True)]
+    well = [f"{p}-{LETTERS[r]}{c:03d}" for p, r, c in zip(plate, row, column, strict=True)]
     guide = np.array([f"guide{g + 1}" if g >= 0 else "" for g in made.guide])
     path = screenfiles.write(
         run, made.x, perturbation, plate=plate, well=np.array(well), guide=guide
@@ -136,17 +141,17 @@ TRUTH = {"cells": "separable", "mixture": "disjoint"}
 def write_known(
     run: RunDir, pairs: pl.DataFrame, names: np.ndarray, pathways: list[str]
 ) -> list[str]:
-    """Gene sets and synthetic-lethal pairs as the files that --known reads."""
+    """Gene sets and, where there are any, lethal pairs, as the files that --known reads."""
     run.write_table("genes", pl.DataFrame({"gene": names, "pathway": pathways}))
     groups: dict[str, list[str]] = {}
     for name, pathway in zip(names, pathways, strict=True):
         groups.setdefault(pathway, []).append(name)
     lines = ["\t".join([pathway, "simulated", *members]) for pathway, members in groups.items()]
-    lethal = pairs.filter("synthetic_lethal").select(entity1="a", entity2="b")
-    return [
-        str(run.write("pathways.gmt", "\n".join(lines) + "\n")),
-        str(run.write("synthetic_lethal.csv", lethal.write_csv())),
-    ]
+    written = [str(run.write("pathways.gmt", "\n".join(lines) + "\n"))]
+    if "synthetic_lethal" in pairs.columns:
+        lethal = pairs.filter("synthetic_lethal").select(entity1="a", entity2="b")
+        written.append(str(run.write("synthetic_lethal.csv", lethal.write_csv())))
+    return written
 
 
 def describe(summary: Mapping[str, Any]) -> str:

@@ -10,16 +10,18 @@ from epistax.cli import main
 from epistax.distributed.simulated import morphology as kind
 from epistax.engine.simulate import morphology, morphology_wells
 
-SMALL = ["--genes", "12", "--pathways", "4", "--features", "16", "--quiet"]
+FEW = ["--genes", "12", "--pathways", "4", "--quiet"]
+SMALL = [*FEW, "--features", "16"]
 MORE = ["--genes", "24", "--pathways", "8", "--features", "64", "--quiet"]
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("sim")
-    for mode, more in (("wells", ["--wells", "2"]), ("cells", []), ("mixture", [])):
-        cells = [] if mode == "wells" else ["--cells", "400"]
-        flags = [*SMALL, "--mode", mode, *more, *cells, "--seed", "3", "--out", str(out / mode)]
+    cells = ["--cells", "400"]
+    wells = ["--features", "16", "--wells", "2"]
+    for mode, more in (("wells", wells), ("cells", cells), ("mixture", cells)):
+        flags = [*FEW, "--mode", mode, *more, "--seed", "3", "--out", str(out / mode)]
         assert main(["simulate", "morphology", *flags]) == 0
     return out
 
