@@ -52,3 +52,26 @@ def test_deflation_spreads_over_correlated_pairs():
     index, _ = batch.deflate(s, jnp.ones(13), jnp.ones(13, bool), 0.05, 2.0, 4)
     assert int(index[0]) < 10
     assert sorted(index[1:].tolist()) == [10, 11, 12]
+
+
+def test_groups_of_picks_start_afresh_without_those_picked():
+    # 16 draws tell two picks apart: four picks are two, then two of what is left
+    rng = np.random.default_rng(3)
+    s = jnp.asarray(rng.normal(size=(16, 40)), jnp.float32)
+    delta, every = jnp.asarray(rng.uniform(1, 2, 40), jnp.float32), jnp.ones(40, bool)
+    index, psi = batch.deflate(s, delta, every, 0.1, 4.0, 4)
+    first, one = batch.deflate(s, delta, every, 0.1, 4.0, 2)
+    second, two = batch.deflate(s, delta, every.at[first].set(False), 0.1, 4.0, 2)
+    assert index.tolist() == [*first.tolist(), *second.tolist()]
+    np.testing.assert_allclose(psi, jnp.concatenate([one, two]), rtol=1e-6)
+
+
+def test_picks_from_the_shortlist_are_those_from_all(monkeypatch):
+    rng = np.random.default_rng(4)
+    s = jnp.asarray(rng.normal(size=(64, 600)), jnp.float32)
+    delta, every = jnp.asarray(rng.uniform(0.5, 2, 600), jnp.float32), jnp.ones(600, bool)
+    whole = batch.deflate(s, delta, every, 0.5, 8.0, 8)
+    monkeypatch.setattr(batch, "SHORTLIST", 100)
+    short = batch.deflate(s, delta, every, 0.5, 8.0, 8)
+    assert whole[0].tolist() == short[0].tolist()
+    np.testing.assert_allclose(whole[1], short[1], rtol=1e-5)
