@@ -33,7 +33,7 @@ def population_smile(mu, tau):
     a, b = (-tau + mu**2 / 2) / mu, (tau + mu**2 / 2) / mu
     middle = norm.cdf(b - mu) - norm.cdf(a - mu)
     partition = np.exp(-tau) * norm.cdf(a) + middle + np.exp(tau) * norm.sf(b)
-    return mu**2 / 2 - np.log(partition)
+    return float(mu**2 / 2 - np.log(partition))
 
 
 ALL = {name: lambda r, e=e: e(r, 2.0) for name, e in dv.ESTIMATORS.items()}
@@ -41,7 +41,7 @@ ALL = {name: lambda r, e=e: e(r, 2.0) for name, e in dv.ESTIMATORS.items()}
 
 @pytest.mark.parametrize(
     "mu, tau, value, tolerance",
-    [(2, 5, 2.03259, 0.02), (3, 5, 4.88161, 0.06), (2, 1, 2.38904, 0.01)],
+    [(2.0, 5.0, 2.03259, 0.02), (3.0, 5.0, 4.88161, 0.06), (2.0, 1.0, 2.38904, 0.01)],
 )
 def test_smile_of_a_true_critic_is_off_by_what_the_clip_removes(mu, tau, value, tolerance, x64):
     # A7
@@ -52,7 +52,7 @@ def test_smile_of_a_true_critic_is_off_by_what_the_clip_removes(mu, tau, value, 
 def test_smile_between_mile_and_the_mean(x64):
     # A8
     r = gaussian(2.0, 3000)
-    mile = np.mean(r.p) - (logsumexp(r.q) - np.log(3000))
+    mile = float(np.mean(r.p)) - (logsumexp(r.q) - np.log(3000))
     assert float(dv.mile(r)) == pytest.approx(mile, abs=1e-9)
     assert float(dv.smile(r, 1e9)) == pytest.approx(mile, abs=1e-9)
     assert float(dv.truncated(r, 1e9)) == pytest.approx(mile, abs=1e-9)
@@ -237,9 +237,6 @@ def test_one_clip_for_all_classes_by_either_rule(x64):
     c = np.asarray(curves)
     wrong = (c[2] - c[0] - c[1]) ** 2 + (c[4] - c[0] - c[3]) ** 2
     assert float(dv.calibrate(curves, triples, grid)) == dv.GRID[int(wrong.argmin())]
-    # the consistent form needs no rule: a flat curve, where SMILE's rises as the clip tightens
-    flat = jax.vmap(lambda one: dv.curve(one, grid[:6], estimator=dv.truncated))(r)
-    assert float(np.ptp(flat[0])) < 0.35 * float(np.ptp(curves[0, :6]))
 
 
 def test_lepskis_clip_is_the_first_that_agrees_with_all_larger(x64):
