@@ -151,7 +151,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON to write")
     parser.add_argument("--first", type=int, default=200, help="seed of the first screen")
     parser.add_argument("--screens", type=int, default=10, help="how many screens")
-    parser.add_argument("--literal", type=int, default=4, help="screens played with lowrank too")
+    parser.add_argument("--literal", type=int, default=3, help="screens played with lowrank too")
     options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     found: list[Record] = []

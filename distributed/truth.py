@@ -1,6 +1,6 @@
 """Judging scores by what is known of the pairs: simulated truth, or files of relations."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
-from epistax.distributed.formats.relations import read_relations
+from epistax.distributed.formats.relations import by_stem, read_relations
 from epistax.distributed.formats.sheets import open_parquet
 from epistax.distributed.formats.where import listed
 from epistax.engine.stats.metrics import auroc, average_precision
@@ -58,22 +58,13 @@ def truth(path: Path, tests: tuple[str, ...], asked: dict[str, str]) -> list[Lab
 
 
 def relations(paths: tuple[str, ...], names: tuple[str, ...]) -> list[Labels]:
-    """Files of relations, each by its stem, numbered where stems repeat."""
-    found: dict[str, Labels] = {}
-    for path in paths:
-        labels = known(path, names)
-        stem = labels.name
-        name = stem if stem not in found else f"{stem}-{len(found) + 1}"
-        found[name] = replace(labels, name=name)
-    return list(found.values())
-
-
-def known(path: str, names: tuple[str, ...]) -> Labels:
-    """A file of relations: its pairs are positives, all others negatives."""
-    found, order = read_relations(path, names), np.array(names)
-    pairs = pl.DataFrame({"a": order[found.i], "b": order[found.j]}, schema=MEMBERS)
-    stem = path.rsplit("/", 1)[-1].split(".")[0]
-    return Labels(stem, pairs.with_columns(label=pl.lit(True)), others=False)
+    """Files of relations, by their stems: their pairs are positives, all others negatives."""
+    found, order = [], np.array(names)
+    for name, path in by_stem(paths).items():
+        held = read_relations(path, names)
+        pairs = pl.DataFrame({"a": order[held.i], "b": order[held.j]}, schema=MEMBERS)
+        found.append(Labels(name, pairs.with_columns(label=pl.lit(True)), others=False))
+    return found
 
 
 def judge(frame: pl.DataFrame, test: str, labels: list[Labels]) -> dict[str, Any]:

@@ -87,6 +87,15 @@ def read_relations(
     return Relations(i, j, seen, Census(source, kind, facts, tuple(e for e in left if e.count)))
 
 
+def by_stem(paths: Sequence[str]) -> dict[str, str]:
+    """Files by the name without its endings, numbered where it repeats: CORUM, CORUM-2."""
+    found: dict[str, str] = {}
+    for path in paths:
+        stem = Path(path).name.split(".")[0]
+        found[stem if stem not in found else f"{stem}-{len(found) + 1}"] = path
+    return found
+
+
 def columns(
     path: str | Path, names: Sequence[str]
 ) -> tuple[pl.Series, pl.Series, tuple[Fact, ...]]:

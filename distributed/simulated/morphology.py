@@ -33,7 +33,9 @@ def refuse(options: Simulate) -> None:
     if k > PATHWAYS:
         raise BadInput(f"--pathways: there are {PATHWAYS}, not {k}")
     if k > p:
-        raise BadInput(f"--pathways: {k} pathways need at least as many genes, not {p}")
+        raise BadInput(
+            f"--pathways: {k} pathways need at least as many genes, not {p}; give at most {p}"
+        )
     if options.mode == "wells" and options.cells is not None:
         raise BadInput("--cells: wells have none; give --wells, or --mode cells or mixture")
     for name in OF_WELLS if options.mode != "wells" else ():

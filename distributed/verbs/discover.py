@@ -15,7 +15,7 @@ import polars as pl
 from epistax.distributed import tuning
 from epistax.distributed.backends import backend
 from epistax.distributed.driver import execute
-from epistax.distributed.formats.relations import Relations, read_relations
+from epistax.distributed.formats.relations import Relations, by_stem, read_relations
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.plan import Plan
@@ -106,14 +106,12 @@ def search(
 
 
 def known_pairs(paths: tuple[str, ...], data: Pool) -> dict[str, tuple[Relations, np.ndarray]]:
-    """Each relation file by its stem, numbered where stems repeat: what it holds of the pool."""
+    """Each relation file by its stem: what it holds of the pool."""
     found: dict[str, tuple[Relations, np.ndarray]] = {}
     p = len(data.names)
     code = data.pairs.i.astype(np.int64) * p + data.pairs.j
-    for path in paths:
+    for name, path in by_stem(paths).items():
         relations = read_relations(path, data.names, measured=data.pairs)
-        stem = path.rsplit("/", 1)[-1].split(".")[0]
-        name = stem if stem not in found else f"{stem}-{len(found) + 1}"
         inside = np.isin(code, relations.i.astype(np.int64) * p + relations.j)
         found[name] = (relations, inside)
     return found
