@@ -24,7 +24,7 @@ ALSO = {"nets": {"flax"}, "posterior": {"numpyro"}}
 WORLD = {"os", "io", "sys", "time", "datetime", "pathlib", "logging", "subprocess", "threading"}
 LOOPS = {"MCMC", "NUTS", "HMC"}  # numpyro gives programs, guides and ELBO; the loop is ours
 ONLY_IN = {"ray": {"backends.py", "submit.py", "worker.py"}, "orbax": {"hooks.py"}}
-ABSENT = ("ray", "polars", "pandas", "pyarrow", "orbax", "rich", "matplotlib", "sklearn", "torch")
+ABSENT = ("ray", "polars", "pandas", "pyarrow", "orbax", "matplotlib", "sklearn", "torch")
 
 
 def violations(engine):
@@ -93,7 +93,7 @@ def test_ray_and_orbax_have_one_door_each(checkout):
 
 
 @pytest.mark.parametrize("package", ["engine", "benchmarks"])
-def test_it_imports_where_only_jax_and_numpyro_are_installed(package):
+def test_it_imports_where_only_jax_flax_and_numpyro_are_installed(package):
     code = textwrap.dedent(f"""
         import importlib, pkgutil, sys
         class Absent:

@@ -1,0 +1,1 @@
+"""Neural networks as records of functions; nothing outside sees a module."""
