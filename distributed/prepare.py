@@ -7,6 +7,7 @@ and `facts` (kept in run.json).
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from epistax.distributed.errors import BadInput
@@ -14,6 +15,8 @@ from epistax.distributed.formats.screentable import ScreenTable
 from epistax.distributed.formats.where import listed
 from epistax.distributed.options import Score
 from epistax.engine import screen as screens
+from epistax.engine.interaction import nearest
+from epistax.engine.interaction.nearest import Space
 from epistax.engine.screen import Screen
 from epistax.engine.stats import maineffects, normalise
 
@@ -30,6 +33,7 @@ class Prepared:
     features: tuple[str, ...]
     screen: Screen
     residual: bool  # observations are residuals of a fit of main effects
+    near: Space | None = None  # the same as nearest neighbours are looked for in, where they are
     remarks: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -46,6 +50,11 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
         )
     if center != "fit" and not control.any():
         raise BadInput(f"{source}: no observation is a control; {REMEDY}")
+    if center == "fit" and neighbourly(options):
+        raise BadInput(
+            f"--test: {neighbourly(options)[0]!r} compares classes with controls, which --center "
+            "fit is without; choose additive or mmd"
+        )
     remarks: list[str] = []
     x = logarithm(table, source) if options.log2 else table.x
     well = units(table, options)
@@ -68,7 +77,30 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
             f"{source}: every perturbation stands in one well, so nothing says how wells differ; "
             "add wells, or choose --units observations to take observations as independent"
         )
-    return Prepared(table.names, table.features, screen, center == "fit", remarks, facts)
+    near = space(screen, options, facts, remarks)
+    return Prepared(table.names, table.features, screen, center == "fit", near, remarks, facts)
+
+
+def neighbourly(options: Score) -> list[str]:
+    """The tests asked for that look for nearest neighbours."""
+    return [name for name in options.test if name.partition(":")[0] == "knn"]
+
+
+def space(
+    screen: Screen, options: Score, facts: dict[str, Any], remarks: list[str]
+) -> Space | None:
+    """What the knn tests measure distances in, where one is asked for."""
+    if not neighbourly(options):
+        return None
+    near = nearest.space(jax.random.key(options.seed), screen)
+    used = near.screen.x.shape[1]
+    facts["knn"] = {"features": near.features, "used": used, "share": near.share}
+    if used < near.features:
+        remarks.append(
+            f"knn: {near.features:,} features are projected onto their {used} leading principal "
+            f"components, {near.share:.0%} of the variance"
+        )
+    return near
 
 
 def units(table: ScreenTable, options: Score) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from epistax.distributed.options import Score
 from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
-from epistax.engine.interaction import additivity, disjointness, paired, resampling
+from epistax.engine.interaction import additivity, disjointness, nearest, paired, resampling
 from epistax.engine.mesh import mesh
 
 KERNELS = {"mmd": "rbf", "mmd:matern": "matern52"}
@@ -95,14 +95,17 @@ class Scorer:
 
     def status(self, name: str, pairs: np.ndarray) -> np.ndarray:
         """`ok`, `no_single` (a member was not measured alone) or `few` observations."""
-        a, b, ab, _ = self.counts(pairs)
+        a, b, ab, control = self.counts(pairs)
         needed = [a, b, ab]
         if self.data.residual and name == "additive":
             needed = [ab]
+        least = FEW
+        if name.partition(":")[0] == "knn":
+            least, needed = nearest.LEAST, [*needed, control]
         lowest = np.min(needed, axis=0)
         alone = np.minimum(a, b)
         missing = (alone == 0) & (len(needed) > 1)
-        return np.where(missing, "no_single", np.where(lowest < FEW, "few", "ok"))
+        return np.where(missing, "no_single", np.where(lowest < least, "few", "ok"))
 
     def counts(self, pairs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Observations of both singles, of the pairs and of the control."""
@@ -121,6 +124,9 @@ class Scorer:
         if family in ("cosine", "severity"):
             statistic = self.shape(family, form or "sum", pairs)
             return {"statistic": statistic, "score": np.maximum(statistic, 0)}
+        if family == "knn":
+            statistic = self.neighbours(form or "fixed")(pairs)
+            return {"statistic": statistic, "score": np.abs(statistic)}
         run = self.additivity.test if family == "additive" else self.disjointness(KERNELS[name])
         found = run(pairs)
         p = self.resampled(name)(pairs) if self.options.null in resampling.METHODS else found.p
@@ -169,6 +175,12 @@ class Scorer:
             inference=self.options.null != "none",
             mesh=self.mesh,
         )
+
+    @functools.cache  # noqa: B019
+    def neighbours(self, method: nearest.Method) -> nearest.PerPair:
+        """Scores by nearest neighbours, the singles' share of them done."""
+        assert self.data.near is not None
+        return nearest.separable(self.data.near, method=method, mesh=self.mesh)
 
     @functools.cache  # noqa: B019
     def resampled(self, name: str) -> Any:

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from epistax.distributed.flags import POSITIVE, Rule, option
 from epistax.distributed.options.shared import RunOptions, ScreenOptions
 
-# the plain name is the default form: mmd has the RBF kernel, severity that of the sum
+# the plain name is the default form: mmd has the RBF kernel, severity that of the sum, knn one k
 TESTS = (
     "additive",
     "mmd",
@@ -18,6 +18,8 @@ TESTS = (
     "severity:max",
     "severity:sum",
     "severity:double",
+    "knn",
+    "knn:adaptive",
 )
 TAIL = Rule(lambda v: 0 < v <= 0.5, "a share above 0 and at most 0.5")
 
@@ -40,7 +42,9 @@ class Score(RunOptions, ScreenOptions):
     )
     test: tuple[str, ...] = option(
         (),
-        "what to compute: {choices}; repeat for more",
+        "what to compute: {choices}; repeat for more; knn is KL(ab) - KL(a) - KL(b) against the "
+        "control by 5 nearest neighbours, knn:adaptive by a number that follows the density: less "
+        "biased, more scattered; both without p-values",
         choices=TESTS,
         metavar="NAME",
         group="tests",
@@ -118,7 +122,8 @@ class Score(RunOptions, ScreenOptions):
         "test and column of truth.parquet beside DATA to judge it by; repeat for more",
         metavar="NAME=COLUMN",
         group="judging",
-        auto="additive=interacting, mmd=disjoint or interacting, cosine and severity=same_pathway",
+        auto="additive=interacting, mmd=disjoint or interacting, cosine and severity=same_pathway, "
+        "knn=separable or same_gene",
     )
     known: tuple[str, ...] = option(
         (),

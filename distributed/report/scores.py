@@ -82,7 +82,7 @@ def headline(name: str, entry: Mapping[str, Any]) -> str:
         text += f", {entry['found']['pairs']:,} interact at an FDR of {FDR:.0%}"
     words = {
         "no_single": "without one of their singles",
-        "few": "with fewer than 2 observations",
+        "few": "with fewer than 2 observations (knn: 7)",
         "undefined": "without an effect",
         "failed": "failed",
     }

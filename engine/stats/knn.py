@@ -15,6 +15,7 @@ from jax.scipy.special import digamma
 from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 from scipy import special
+from scipy.spatial import cKDTree
 
 from epistax.engine.stats.neighbours import BUDGET, nearest, tree_nearest, tree_within, within
 from epistax.engine.types import Key, Scalar
@@ -24,6 +25,7 @@ TREE = 8  # dimensions up to which the tree is the faster
 FLOOR = 1e-12  # of a distance, in standard deviations
 JITTER = 1e-8  # in standard deviations, of columns without a quantisation step
 UNEVEN = 1e-2  # of a step, by which values of a quantised column may miss whole steps
+HELD = 2**24  # values in float64 at a time
 ROUNDING = 1e-12  # of a column's largest value: a spread below this is none
 
 
@@ -106,52 +108,86 @@ def estimate(
 ) -> float:
     """KL of the data as they come: prepared, then by the tree in few dimensions, else by brute.
 
-    `adaptive` has no k. By the tree all is in float64. The key is used up.
+    `adaptive` has no k. The key is used up.
     """
-    tree = x.shape[1] <= TREE
-    kind = np.float64 if tree else jnp.result_type(float)
-    x, y = prepare(key, x, y, finest=4 * float(np.finfo(kind).eps))
-    (n, d), m = x.shape, len(y)
-    if not tree:
-        options = {"k": k} if method == "fixed" else {}
-        masks = jnp.ones(n, bool), jnp.ones(m, bool)
-        return float(BRUTE[method](jnp.asarray(x, kind), jnp.asarray(y, kind), *masks, **options))
-    if min(n - 1, m) < (k if method == "fixed" else 1) or d == 0:
+    n, m = len(x), len(y)
+    ready = prepare(key, np.concatenate([x, y]), np.repeat([0, 1], [n, m]))
+    x, y = ready[:n], ready[n:]
+    if not ready.shape[1]:
         return float("nan")
+    if ready.shape[1] <= TREE:
+        return by_tree(x, cKDTree(y), method=method, k=k)
+    options = {"k": k} if method == "fixed" else {}
+    masks = jnp.ones(n, bool), jnp.ones(m, bool)
+    return float(BRUTE[method](jnp.asarray(x), jnp.asarray(y), *masks, **options))
+
+
+def by_tree(
+    x: Float[ndarray, "n d"],
+    y: cKDTree,
+    *,
+    method: Literal["fixed", "adaptive"] = "fixed",
+    k: int = NEIGHBOURS,
+) -> float:
+    """What `fixed` and `adaptive` give, in float64, from the tree of y."""
+    (n, d), m = x.shape, y.n
+    if min(n - 1, m) < (k if method == "fixed" else 1):
+        return float("nan")
+    tree = cKDTree(x)
     if method == "fixed":
-        own, other = tree_nearest(x, x, k=k, same=True)[:, -1], tree_nearest(x, y, k=k)[:, -1]
-        psi = 0.0
+        own = tree_nearest(x, tree, k=k, same=True)[:, -1]
+        other, psi = tree_nearest(x, y, k=k)[:, -1], 0.0
     else:
-        near = tree_nearest(x, x, k=1, same=True), tree_nearest(x, y, k=1)
+        near = tree_nearest(x, tree, k=1, same=True), tree_nearest(x, y, k=1)
         radius = np.maximum(*near)[:, 0]
-        rank, own = tree_within(x, x, radius, same=True)
+        rank, own = tree_within(x, tree, radius, same=True)
         rank_other, other = tree_within(x, y, radius)
         psi = np.mean(special.digamma(rank) - special.digamma(rank_other))
     ratio = np.log(np.maximum(other, FLOOR) / np.maximum(own, FLOOR))
     return float(d * ratio.mean() + psi + np.log(m / (n - 1)))
 
 
-def prepare(
-    key: Key, x: Float[ndarray, "n d"], y: Float[ndarray, "m d"], *, finest: float = 0.0
-) -> tuple[Float[ndarray, "n e"], Float[ndarray, "m e"]]:
-    """Both in float64, centred, of unit spread within them, ties broken; constant columns left out.
+def prepare(key: Key, x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Float[ndarray, "n e"]:
+    """All sets at once, numbered by group: `standardised`, ties broken by jitter.
 
-    Uniform jitter, of one amplitude for both, spreads each value over its quantisation step; where
-    a column has none it is JITTER (or `finest`) standard deviations. The key is used up.
+    Uniform jitter spreads each value over its column's quantisation step; where there is none it
+    is JITTER standard deviations, or what the precision can tell apart. In float64 where the tree
+    is to be used, else in what jax computes in. The key is used up.
     """
-    pooled = np.concatenate([x, y]).astype(np.float64)
-    mean, overall = pooled.mean(axis=0), pooled.std(axis=0)
-    floor = ROUNDING * np.abs(pooled).max(axis=0)
-    keep = overall > floor
-    inside = np.concatenate([x - x.mean(axis=0), y - y.mean(axis=0)], dtype=np.float64)
-    sd = np.sqrt(np.mean(inside**2, axis=0))
-    sd = np.where(sd > floor, sd, overall)
-    steps = np.array([quantum(column) for column in pooled[:, keep].T])
-    amplitude = np.maximum(steps / 2 / sd[keep], max(JITTER, finest))
-    scaled = (pooled[:, keep] - mean[keep]) / sd[keep]
+    scaled = standardised(x, group)
+    kind = np.float64 if scaled.shape[1] <= TREE else jnp.result_type(float)
+    steps = np.array([quantum(column) for column in scaled.T])
+    amplitude = np.maximum(steps / 2, max(JITTER, 4 * float(np.finfo(kind).eps)))
     noise = np.asarray(jax.random.uniform(key, scaled.shape, minval=-1.0, maxval=1.0), np.float64)
-    jittered = scaled + amplitude * noise
-    return jittered[: len(x)], jittered[len(x) :]
+    return (scaled + amplitude * noise).astype(kind)
+
+
+def standardised(x: Float[ndarray, "n d"], group: Int[ndarray, "n"]) -> Float[ndarray, "n e"]:
+    """In float64, centred, of unit spread within groups; constant columns left out."""
+    mean, sd = scales(x, group)
+    return (x[:, sd > 0].astype(np.float64) - mean[sd > 0]) / sd[sd > 0]
+
+
+def scales(
+    x: Float[ndarray, "n d"], group: Int[ndarray, "n"]
+) -> tuple[Float[ndarray, "d"], Float[ndarray, "d"]]:
+    """Mean of each column and its spread within groups; between them where within there is none.
+
+    0 for a constant column. In float64, some columns at a time.
+    """
+    _, place, count = np.unique(group, return_inverse=True, return_counts=True)
+    mean, sd = np.zeros(x.shape[1]), np.zeros(x.shape[1])
+    wide = max(1, HELD // max(1, len(x)))
+    for first in range(0, x.shape[1], wide):
+        at = slice(first, first + wide)
+        part = x[:, at].astype(np.float64)
+        floor = ROUNDING * np.abs(part).max(axis=0, initial=0)
+        mean[at], overall = part.mean(axis=0), part.std(axis=0)
+        sums = np.zeros((len(count), part.shape[1]))
+        np.add.at(sums, place, part)
+        inside = np.sqrt(np.mean((part - (sums / count[:, None])[place]) ** 2, axis=0))
+        sd[at] = np.where(inside > floor, inside, np.where(overall > floor, overall, 0))
+    return mean, sd
 
 
 def quantum(values: Float[ndarray, "n"]) -> float:

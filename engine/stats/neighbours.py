@@ -134,10 +134,10 @@ def padded(x: Array, multiple: int) -> Array:
 
 
 def tree_nearest(
-    x: Float[ndarray, "n d"], y: Float[ndarray, "m d"], *, k: int, same: bool = False
+    x: Float[ndarray, "n d"], tree: cKDTree, *, k: int, same: bool = False
 ) -> Float[ndarray, "n k"]:
-    """What `nearest` gives, in float64 by scipy's k-d tree; for few dimensions (8, say)."""
-    distance, index = cKDTree(y).query(x, k=list(range(1, k + 1 + same)))
+    """What `nearest` gives, in float64 by the tree of y; for few dimensions (8, say)."""
+    distance, index = tree.query(x, k=list(range(1, k + 1 + same)))
     if not same:
         return distance
     # among more than k duplicates self may not be listed: any of them, all at 0, goes in its place
@@ -148,15 +148,15 @@ def tree_nearest(
 
 def tree_within(
     x: Float[ndarray, "n d"],
-    y: Float[ndarray, "m d"],
+    tree: cKDTree,
     radius: Float[ndarray, "n"],
     *,
     same: bool = False,
     budget: int = BUDGET,
 ) -> tuple[Int[ndarray, "n"], Float[ndarray, "n"]]:
     """What `within` gives, by the tree; rows with LEAVES neighbours inside go by brute force."""
-    limit = radius * (1 + 1e-12)
-    distance = tree_nearest(x, y, k=LEAVES, same=same)
+    y, limit = tree.data, radius * (1 + 1e-12)
+    distance = tree_nearest(x, tree, k=LEAVES, same=same)
     inside = distance <= limit[:, None]
     count, furthest = inside.sum(axis=1), np.where(inside, distance, 0).max(axis=1)
     crowded = np.flatnonzero(count == LEAVES)

@@ -23,7 +23,7 @@ COLUMNS = {
     "q_value": pl.Float64,
     "status": pl.String,
 }
-SYMBOLS = {"additive": "R", "mmd": "MMD²", "cosine": "cos²", "severity": "S"}
+SYMBOLS = {"additive": "R", "mmd": "MMD²", "cosine": "cos²", "severity": "S", "knn": "ΔKL"}
 
 
 def symbol(test: str) -> str:

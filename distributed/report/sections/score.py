@@ -28,7 +28,7 @@ ROWS = 200  # of the strongest pairs of a test
 FEWER = 5  # that stand open of a figure that tests nothing
 UNTESTED = {
     "no_single": "without one of their singles",
-    "few": "with fewer than 2 observations",
+    "few": "with fewer than 2 observations (knn: 7)",
     "undefined": "without an effect",
     "failed": "failed",
 }

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 from sklearn.neighbors import NearestNeighbors
@@ -51,7 +52,7 @@ def test_both_ways_are_the_sorted_distance_matrix(same, budget, decimals, x64):
     expected = sorted_distances(x, y, same)[:, :7]
     found = nb.nearest(jnp.asarray(x), jnp.asarray(y), k=7, same=same, budget=budget)
     np.testing.assert_allclose(found, expected, atol=1e-13)
-    np.testing.assert_allclose(nb.tree_nearest(x, y, k=7, same=same), expected, atol=1e-13)
+    np.testing.assert_allclose(nb.tree_nearest(x, cKDTree(y), k=7, same=same), expected, atol=1e-13)
 
 
 @pytest.mark.parametrize("same", [False, True])
@@ -64,7 +65,8 @@ def test_scikit_learn_finds_the_same_neighbours(same):
         jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32), k=5, same=same, budget=SMALL
     )
     np.testing.assert_allclose(single, expected, rtol=2e-6)
-    np.testing.assert_allclose(nb.tree_nearest(x, y, k=5, same=same), expected, rtol=1e-10)
+    tree = nb.tree_nearest(x, cKDTree(y), k=5, same=same)
+    np.testing.assert_allclose(tree, expected, rtol=1e-10)
 
 
 def test_close_points_far_from_the_origin_stay_apart():
@@ -89,7 +91,7 @@ def test_what_lies_within_a_radius(same, decimals, scale, x64):
     count, furthest = inside.sum(1), np.where(inside, distance, 0).max(1)
     assert decimals == 0 or scale == 0.4 or count.max() > nb.LEAVES
     tiles = nb.within(jnp.asarray(x), jnp.asarray(y), jnp.asarray(radius), same=same, budget=SMALL)
-    tree = nb.tree_within(x, y, radius, same=same, budget=1000)
+    tree = nb.tree_within(x, cKDTree(y), radius, same=same, budget=1000)
     for found in (tiles, tree):
         np.testing.assert_array_equal(found[0], count)
         np.testing.assert_allclose(found[1], furthest, atol=1e-13)
@@ -112,7 +114,7 @@ def test_too_few_neighbours_are_at_infinity(x64):
     x, _ = points(n=3)
     for found in (
         nb.nearest(jnp.asarray(x), jnp.asarray(x), k=4, same=True),
-        nb.tree_nearest(x, x, k=4, same=True),
+        nb.tree_nearest(x, cKDTree(x), k=4, same=True),
     ):
         assert np.isfinite(found[:, :2]).all() and np.isinf(found[:, 2:]).all()
 
@@ -167,6 +169,11 @@ def test_rounded_data_give_what_jittered_data_give(method):
     assert method == "adaptive" or found == pytest.approx(1.685, abs=0.15)
 
 
+def prepared(key, x, y):
+    both = knn.prepare(key, np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)]))
+    return both[: len(x)], both[len(x) :]
+
+
 def numpy_fixed(x, y, k):
     own, other = sorted_distances(x, x, True)[:, k - 1], sorted_distances(x, y, False)[:, k - 1]
     return x.shape[1] * np.log(other / own).mean() + np.log(len(y) / (len(x) - 1))
@@ -185,7 +192,7 @@ def numpy_adaptive(x, y):
 @pytest.mark.parametrize("d", [2, 8, 9])  # either side of the tree's last dimension
 def test_either_way_is_the_plain_formula(d, x64):
     x, y = shifted(300, d, 1, 3.0)
-    ready = knn.prepare(jax.random.key(5), x, y)
+    ready = prepared(jax.random.key(5), x, y)
     arrays = (*(jnp.asarray(v) for v in ready), *masks(300, 300))
     expected = numpy_fixed(*ready, 4), numpy_adaptive(*ready)
     brute = knn.fixed(*arrays, k=4, budget=SMALL), knn.adaptive(*arrays, budget=SMALL)
@@ -226,7 +233,7 @@ def test_padding_jit_and_vmap_change_nothing(name, x64):
 
 @pytest.mark.parametrize("name", ["fixed", "adaptive"])
 def test_single_precision_suffices_for_knn(name):
-    ready = knn.prepare(jax.random.key(0), *shifted(1000, 4, 0))
+    ready = prepared(jax.random.key(0), *shifted(1000, 4, 0))
     single = knn.BRUTE[name](*(jnp.asarray(v, jnp.float32) for v in ready), *masks(1000, 1000))
     double = numpy_fixed(*ready, 5) if name == "fixed" else numpy_adaptive(*ready)
     assert single.dtype == jnp.float32
