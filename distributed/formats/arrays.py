@@ -1,15 +1,17 @@
-"""Screens in an npz file: `x` [n, d] and `perturbation` [n], arrays of text beside it.
+"""Screens in an npz file: `x` and `perturbation` [n], arrays of text beside it.
 
-Optional are `batch`, `plate`, `well` and `guide` [n] and `features` [d], the names of the columns.
+`x` holds vectors [n, d] or images (images.py). Optional are `batch`, `plate`, `well` and `guide`
+[n] and, of vectors, `features` [d], the names of the columns.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
-from epistax.distributed.formats import npz
+from epistax.distributed.formats import images, npz
 from epistax.distributed.formats.features import pick
 from epistax.distributed.formats.observations import Observations
 from epistax.distributed.formats.roles import Held, choose
@@ -22,36 +24,45 @@ def read_arrays(path: str | Path, options: ScreenOptions) -> Observations:
     source, held = str(path), tuple(npz.contents(path))
     roles = choose(Held(source, held, "array", any_case=False), options)
     if "x" not in held:
+        images.refuse_unnamed(source, held)
         raise BadInput(f"{source}: has {listed([*held])}; a screen needs the array `x`")
     content = npz.load(path, {"x", "features", *roles.all})
     x = content["x"]
-    if x.ndim != 2:
-        sizes = " x ".join(map(str, x.shape)) or "one number"
-        raise BadInput(
-            f"{source}: `x` is {sizes}; give two dimensions, observations by features (embed images"
-            " first)"
-        )
+    image = images.shape(source, x)
     if x.dtype.kind not in "fiub":
         raise BadInput(f"{source}: `x` holds {x.dtype}, not numbers; save it as float")
-    n, d = x.shape
-    columns = {name: text(source, name, content[name], n, "rows") for name in roles.all}
-    names = [f"x_{k}" for k in range(d)]
-    if "features" in content:
-        names = text(source, "features", content["features"], d, "columns").fill_null("").to_list()
-    index = pick(source, names, options.features)
+    columns = {name: text(source, name, content[name], len(x), "rows") for name in roles.all}
     with np.errstate(over="ignore"):  # what does not fit becomes infinite, which is refused
-        chosen = x if len(index) == d else x[:, list(index)]
-        chosen = chosen.astype(np.float32, order="C", copy=False)
+        if image is None:
+            features, values = vectors(source, content, options.features)
+        else:
+            images.refuse_chosen(source, options.features, content)
+            features, values = images.names(image), images.flat(x)
     return Observations(
         source=source,
         kind="screen (npz)",
         where=Where(source, roles.labels[0], "row", 1),
         roles=roles,
         columns=columns,
-        x=chosen,
-        features=tuple(names[k] for k in index),
-        origin="x",
+        x=values,
+        features=features,
+        origin="x" if image is None else images.origin(x),
+        image=image,
     )
+
+
+def vectors(
+    source: str, content: Mapping[str, np.ndarray], wanted: tuple[str, ...]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The chosen features and their values [n, d]."""
+    x = content["x"]
+    d = x.shape[1]
+    names = [f"x_{k}" for k in range(d)]
+    if "features" in content:
+        names = text(source, "features", content["features"], d, "columns").fill_null("").to_list()
+    index = pick(source, names, wanted)
+    chosen = x if len(index) == d else x[:, list(index)]
+    return tuple(names[k] for k in index), chosen.astype(np.float32, order="C", copy=False)
 
 
 def text(source: str, name: str, array: np.ndarray, size: int, what: str) -> pl.Series:

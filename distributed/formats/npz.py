@@ -11,6 +11,7 @@ from epistax.distributed.formats.sheets import directory
 
 LIMIT = 16 * 2**30  # bytes of arrays that are read; a zip can promise any size
 SUFFIX = ".npy"  # of every array inside the zip
+OBJECTS = {"x": "save one array of numbers (images must have one size: crop or resize them)"}
 
 
 def load(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -24,13 +25,18 @@ def load(path: str | Path, only: Collection[str] | None = None) -> dict[str, np.
             f"{source}: its arrays have {total / 2**30:,.1f} GiB, of which at most"
             f" {LIMIT // 2**30} are read; save fewer features or observations"
         )
+    found: dict[str, np.ndarray] = {}
     try:
         with np.load(path, allow_pickle=False) as held:
-            return {name: held[name] for name in wanted}
+            for name in wanted:
+                found[name] = held[name]
     except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, SyntaxError) as error:
-        pickled = "allow_pickle" in str(error)
-        why = "holds Python objects; save names as text" if pickled else "is damaged; copy it again"
-        raise BadInput(f"{source}: the npz file {why}") from None
+        if "allow_pickle" in str(error):
+            name = wanted[len(found)]
+            remedy = OBJECTS.get(name, "save names as text")
+            raise BadInput(f"{source}: `{name}` holds Python objects; {remedy}") from None
+        raise BadInput(f"{source}: the npz file is damaged; copy it again") from None
+    return found
 
 
 def contents(path: str | Path) -> dict[str, int]:

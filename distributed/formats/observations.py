@@ -1,8 +1,8 @@
 """Observations as a reader finds them, and how they become a ScreenTable.
 
 Left out and counted: labels that nobody knows, three or more perturbations at once, a perturbation
-with itself, and rows without a value in some feature. Infinity, and a feature that says nothing
-because it is constant or empty, are faults of the file.
+with itself, and rows without a value in some feature or pixel. Infinity, and a feature that says
+nothing because it is constant or empty, are faults of the file; a pixel may say nothing.
 """
 
 from dataclasses import dataclass, replace
@@ -38,6 +38,7 @@ class Observations:
     nested: bool = True  # wells are numbered anew in every batch and plate
     facts: tuple[Fact, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    image: tuple[int, int, int] | None = None  # as in ScreenTable
 
 
 def assemble(seen: Observations, options: ScreenOptions) -> ScreenTable:
@@ -69,7 +70,7 @@ def assemble(seen: Observations, options: ScreenOptions) -> ScreenTable:
     facts = (
         Fact("rows", "", total),
         Fact("observations", "observations", len(x), f"of {total:,}" if left else ""),
-        Fact("features", "features", x.shape[1], seen.origin, examples(list(seen.features[:6]))),
+        *held(seen),
         *seen.facts,
         *told,
         *read_as(seen.roles),
@@ -87,7 +88,17 @@ def assemble(seen: Observations, options: ScreenOptions) -> ScreenTable:
         well=experiment.well,
         sides=experiment.sides,
         census=Census(seen.source, seen.kind, facts, left),
+        image=seen.image,
     )
+
+
+def held(seen: Observations) -> tuple[Fact, ...]:
+    """What an observation is: features or an image."""
+    d, shown = len(seen.features), examples(list(seen.features[:6]))
+    if seen.image is None:
+        return (Fact("features", "features", d, seen.origin, shown),)
+    sizes = " x ".join(map(str, seen.image))
+    return (Fact("features", "", d), Fact("image", "images", sizes, seen.origin))
 
 
 def identified(coded: Coded, sep: str) -> tuple[np.ndarray, tuple[LeftOut, ...]]:
@@ -133,27 +144,33 @@ def complete(seen: Observations, keep: np.ndarray) -> tuple[np.ndarray, tuple[Le
     gaps = np.isnan(part).sum(axis=0)
     n = int(keep.sum())
     empty = np.flatnonzero(gaps == n)
-    if len(empty):
+    if len(empty) and seen.image is None:
         raise BadInput(useless(seen, empty, "without any value", ["" for _ in empty]))
     most = np.argsort(-gaps, kind="stable")[:5]
     worst = tuple(f"{seen.features[k]} ({gaps[k]:,})" for k in most if gaps[k])
+    part_of = "feature" if seen.image is None else "pixel"
     if len(suspect) == n:
+        leave = f"leave such features out, as in --features '!{seen.features[most[0]]}'"
+        remedy = leave if seen.image is None else "fill the gaps"
         raise BadInput(
-            f"{seen.source}: every observation lacks a value in some feature: {listed([*worst])};"
-            f" leave such features out, as in --features '!{seen.features[most[0]]}'"
+            f"{seen.source}: every observation lacks a value in some {part_of}:"
+            f" {listed([*worst])}; {remedy}"
         )
     whole = keep.copy()
     whole[suspect] = False
-    reason = "without a value in some feature"
+    reason = f"without a value in some {part_of}"
     return whole, (LeftOut("incomplete", len(suspect), reason, worst),)
 
 
 def check_constant(seen: Observations, x: np.ndarray) -> None:
-    """Fail on features that are the same everywhere."""
+    """Fail on features that are the same everywhere, and on images that are all the same."""
     if len(x) > 1:
         low = x.min(axis=0)
         still = np.flatnonzero(low == x.max(axis=0))
-        if len(still):
+        if seen.image is not None:
+            if len(still) == x.shape[1]:
+                raise BadInput(f"{seen.source}: all images are the same; save them again")
+        elif len(still):
             values = [f" ({low[k]:.4g})" for k in still]
             raise BadInput(useless(seen, still, "constant", values))
 

@@ -25,3 +25,5 @@ class ScreenTable:
     sides: np.ndarray | None  # int32 [n, 2]: guide, else name, of either label column as written;
     # None where the labels stand in one column; controls count as names of their own
     census: Census
+    image: tuple[int, int, int] | None = None  # height, width, channels, of which a row of x is one
+    # after another, channels fastest; None where x holds vectors

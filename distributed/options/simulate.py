@@ -16,8 +16,9 @@ class Simulate(RunOptions):
 
     kind: str = option(
         ...,
-        "matrix (scores of pairs), disjointness (a screen of 7 genes), morphology (one of 50)",
-        choices=("matrix", "disjointness", "morphology"),
+        "matrix (scores of pairs); small screens: separability, disjointness (vectors), images, "
+        "guides (pictures); morphology (a screen of 50 genes)",
+        choices=("matrix", "separability", "disjointness", "images", "guides", "morphology"),
         metavar="KIND",
         positional=True,
     )
@@ -31,11 +32,11 @@ class Simulate(RunOptions):
     )
     cells: int | None = option(
         None,
-        "observations a class (disjointness), a pair (morphology of cells or mixture)",
+        "observations a class (small screens), a pair (morphology of cells or mixture)",
         metavar="N",
         rule=POSITIVE,
         group="size",
-        auto="2,000 a class, 300 a pair",
+        auto="2,000 a class (5,000 of separability), 300 a pair",
     )
     rank: int = option(
         3, "rank of the smooth part of the matrix", metavar="R", rule=NON_NEGATIVE, group="matrix"
@@ -67,6 +68,17 @@ class Simulate(RunOptions):
     singles: bool = option(
         False, "also write the single effects, as rows with the label control", group="matrix"
     )
+    hit: float = option(
+        2.0,
+        "mean of a latent that is hit, once or twice; its control has mean 0 and sd 1",
+        metavar="MEAN",
+        rule=POSITIVE,
+        group="separability, images",
+    )
+    latents: int = option(
+        3, "latents, two of which are hit", metavar="K", rule=POSITIVE, group="separability"
+    )
+    size: int = option(32, "pixels a side", metavar="S", rule=POSITIVE, group="images")
     mode: str = option(
         "wells",
         "{choices}: mean embeddings of wells with guides, plates and batches; single cells whose "

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epistax.distributed.errors import BadInput
 from epistax.distributed.options import Simulate
 from epistax.distributed.rundir import RunDir
 from epistax.distributed.simulated import screenfiles
@@ -19,8 +18,7 @@ CELLS = 2000
 
 def refuse(options: Simulate) -> None:
     """What cannot be made."""
-    if options.genes is not None:
-        raise BadInput("--genes: this screen has 7 genes; drop it")
+    screenfiles.refuse_genes(options, "7 genes")
 
 
 def make(options: Simulate, run: RunDir) -> dict[str, Any]:

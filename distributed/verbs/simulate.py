@@ -7,9 +7,23 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.flags import specs
 from epistax.distributed.options import Simulate
 from epistax.distributed.rundir import RunDir
-from epistax.distributed.simulated import disjointness, matrix, morphology
+from epistax.distributed.simulated import (
+    disjointness,
+    guides,
+    images,
+    matrix,
+    morphology,
+    separability,
+)
 
-KINDS = {"matrix": matrix, "disjointness": disjointness, "morphology": morphology}
+KINDS = {
+    "matrix": matrix,
+    "separability": separability,
+    "disjointness": disjointness,
+    "images": images,
+    "guides": guides,
+    "morphology": morphology,
+}
 
 
 def run(options: Simulate) -> dict[str, Any]:
@@ -26,9 +40,11 @@ def run(options: Simulate) -> dict[str, Any]:
 def refuse_foreign(options: Simulate) -> None:
     """Options of another kind would do nothing."""
     for spec in specs(Simulate).values():
-        group, value = spec.flag.group, getattr(options, spec.field)
-        if group in KINDS and group != options.kind and value != spec.default:
-            raise BadInput(f"{spec.shown}: is an option of {group}, not of {options.kind}; drop it")
+        kinds, value = spec.flag.group.split(", "), getattr(options, spec.field)
+        foreign = set(kinds) <= set(KINDS) and options.kind not in kinds
+        if foreign and value != spec.default:
+            of = " and ".join(kinds)
+            raise BadInput(f"{spec.shown}: is an option of {of}, not of {options.kind}; drop it")
 
 
 def describe(summary: Mapping[str, Any]) -> str:
