@@ -86,7 +86,7 @@ class EventLog:
 
 
 class Watch:
-    """Show a training on a Progress that was started with the number of steps."""
+    """Show a training on a Progress started with the number of steps; of many seeds their mean."""
 
     def __init__(self, progress: Progress, name: str = "loss") -> None:
         """Name is the entry of info to show."""
@@ -95,7 +95,7 @@ class Watch:
     def __call__(self, step: int, state: Any, info: Any) -> None:
         """Count the steps since the last call."""
         values = last(info)
-        note = f"{self.name} {values[self.name]:.4g}" if self.name in values else ""
+        note = f"{self.name} {np.mean(values[self.name]):.4g}" if self.name in values else ""
         self.progress.advance(step - self.step, note=note)
         self.step = step
 

@@ -22,6 +22,7 @@ from epistax.engine.stats import maineffects, normalise
 
 REMEDY = "name it with --control, or choose --center fit for a screen of doubles alone"
 SAMPLE = 400  # residuals that stand for a single; five times as many for the control
+AGAINST = ("knn", "kl", "logform", "logrms")  # tests that compare every class with the control
 CROWDED = 20  # perturbations below which a fit of main effects has little to go by
 
 
@@ -33,6 +34,7 @@ class Prepared:
     features: tuple[str, ...]
     screen: Screen
     residual: bool  # observations are residuals of a fit of main effects
+    image: tuple[int, int, int] | None = None  # what an observation is, where it is no vector
     near: Space | None = None  # the same as nearest neighbours are looked for in, where they are
     remarks: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -50,9 +52,10 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
         )
     if center != "fit" and not control.any():
         raise BadInput(f"{source}: no observation is a control; {REMEDY}")
-    if center == "fit" and neighbourly(options):
+    against = [name for name in options.test if name.partition(":")[0] in AGAINST]
+    if center == "fit" and against:
         raise BadInput(
-            f"--test: {neighbourly(options)[0]!r} compares classes with controls, which --center "
+            f"--test: {against[0]!r} compares classes with controls, which --center "
             "fit is without; choose additive or mmd"
         )
     remarks: list[str] = []
@@ -78,7 +81,10 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
             "add wells, or choose --units observations to take observations as independent"
         )
     near = space(screen, options, facts, remarks)
-    return Prepared(table.names, table.features, screen, center == "fit", near, remarks, facts)
+    fitted = center == "fit"
+    return Prepared(
+        table.names, table.features, screen, fitted, table.image, near, remarks, facts
+    )
 
 
 def neighbourly(options: Score) -> list[str]:

@@ -15,9 +15,11 @@ import numpy as np
 import polars as pl
 from jax.sharding import Mesh
 
+from epistax.distributed.critics import FAMILIES, Critics
 from epistax.distributed.options import Score
 from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
+from epistax.distributed.status import TESTED, WORD
 from epistax.engine.interaction import additivity, disjointness, nearest, paired, resampling
 from epistax.engine.mesh import mesh
 
@@ -43,7 +45,7 @@ SCORES = {
 def tests(options: Score) -> tuple[str, ...]:
     """The tests asked for, each once, by the names their rows carry."""
     kernel = {"rbf": "mmd:rbf", "matern52": "mmd:matern"}.get(options.kernel or "", "mmd")
-    plain = {"mmd:rbf": "mmd", "severity:sum": "severity"}
+    plain = {"mmd:rbf": "mmd", "severity:sum": "severity", "kl:bridge": "kl"}
     asked = options.test or ("additive", "mmd")
     names = [kernel if name == "mmd" else name for name in asked]
     return tuple(dict.fromkeys(plain.get(name, name) for name in names))
@@ -55,6 +57,7 @@ class Scorer:
 
     options: Score
     data: Prepared
+    critics: Critics | None = None  # where a test asks for one
     seconds: dict[str, float] = field(default_factory=dict)
 
     def work(self) -> Iterator[dict[str, Any]]:
@@ -85,16 +88,21 @@ class Scorer:
         columns = {key: np.full(len(pairs), np.nan) for key in ("statistic", "score", "se", "p")}
         if len(good):
             found = self.test(name, good)
+            said = found.pop("status", np.full(len(good), "ok"))
             for key, values in found.items():
                 columns[key][status == "ok"] = values
-        bad = (status == "ok") & ~np.isfinite(columns["statistic"])
+            status[status == "ok"] = said
+        bad = np.isin(status, TESTED) & ~np.isfinite(columns["statistic"])
         status = np.where(bad, self.why(name), status)
         frame = self.frame(name, pairs, columns, status)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
         return frame
 
     def status(self, name: str, pairs: np.ndarray) -> np.ndarray:
-        """`ok`, `no_single` (a member was not measured alone) or `few` observations."""
+        """`ok`, `no_single` (a member was not measured alone), `few` or `too_few` observations."""
+        if name.partition(":")[0] in FAMILIES:
+            assert self.critics is not None
+            return self.critics.status()[pairs].astype(WORD)
         a, b, ab, control = self.counts(pairs)
         needed = [a, b, ab]
         if self.data.residual and name == "additive":
@@ -105,7 +113,8 @@ class Scorer:
         lowest = np.min(needed, axis=0)
         alone = np.minimum(a, b)
         missing = (alone == 0) & (len(needed) > 1)
-        return np.where(missing, "no_single", np.where(lowest < least, "few", "ok"))
+        status = np.where(missing, "no_single", np.where(lowest < least, "few", "ok"))
+        return status.astype(WORD)
 
     def counts(self, pairs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Observations of both singles, of the pairs and of the control."""
@@ -124,6 +133,9 @@ class Scorer:
         if family in ("cosine", "severity"):
             statistic = self.shape(family, form or "sum", pairs)
             return {"statistic": statistic, "score": np.maximum(statistic, 0)}
+        if family in FAMILIES:
+            assert self.critics is not None
+            return self.critics.test(name, pairs)
         if family == "knn":
             statistic = self.neighbours(form or "fixed")(pairs)
             return {"statistic": statistic, "score": np.abs(statistic)}

@@ -34,6 +34,11 @@ def copied(tree: Any, mesh: Mesh | None) -> Any:
     return tree if mesh is None else jax.device_put(tree, whole(mesh))
 
 
+def spread(tree: Any, mesh: Mesh | None) -> Any:
+    """Inside compiled code: the arrays' leading axes split over the devices from here on."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, split(mesh))
+
+
 def each(
     mesh: Mesh | None, function: Callable[..., Any], *, split: int, **static: Hashable
 ) -> Callable[..., Any]:

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 from epistax.distributed.flags import POSITIVE, Rule, option
 from epistax.distributed.options.shared import RunOptions, ScreenOptions
 
-# the plain name is the default form: mmd has the RBF kernel, severity that of the sum, knn one k
+# the plain name is the default form: mmd has the RBF kernel, severity that of the sum, knn one k,
+# kl the bridge
 TESTS = (
     "additive",
     "mmd",
@@ -20,6 +21,14 @@ TESTS = (
     "severity:double",
     "knn",
     "knn:adaptive",
+    "kl",
+    "kl:bridge",
+    "kl:smile",
+    "kl:mile",
+    "kl:mc",
+    "kl:ts",
+    "logform",
+    "logrms",
 )
 TAIL = Rule(lambda v: 0 < v <= 0.5, "a share above 0 and at most 0.5")
 
@@ -44,7 +53,8 @@ class Score(RunOptions, ScreenOptions):
         (),
         "what to compute: {choices}; repeat for more; knn is KL(ab) - KL(a) - KL(b) against the "
         "control by 5 nearest neighbours, knn:adaptive by a number that follows the density: less "
-        "biased, more scattered; both without p-values",
+        "biased, more scattered; both without p-values; kl is the same by a critic, logform and "
+        "logrms are the critic's own log-ratios",
         choices=TESTS,
         metavar="NAME",
         group="tests",
@@ -117,13 +127,84 @@ class Score(RunOptions, ScreenOptions):
         "divide out the covariance of the controls (of replicates with --center fit)",
         group="features",
     )
+    tau: float | Literal["auto"] = option(
+        "auto",
+        "clip of kl:smile and kl:ts, in nats; auto is the one by which SMILE is nearest to the "
+        "bridge over all classes",
+        metavar="X",
+        rule=POSITIVE,
+        group="critic",
+    )
+    loss: str = option(
+        "softmax",
+        "what the critic is trained by: {choices}",
+        choices=("softmax", "nre_a"),
+        metavar="NAME",
+        group="critic",
+    )
+    encoder: str | None = option(
+        None,
+        "the critic's network: {choices}; convolutions are for images",
+        choices=("mlp", "strided", "pooled"),
+        metavar="NAME",
+        group="critic",
+        auto="mlp; of images pooled where they have more than 3 channels, else strided",
+    )
+    widths: tuple[int, ...] = option(
+        (),
+        "hidden units, or channels, of its layers, such as 2048,256",
+        metavar="N,N",
+        rule=POSITIVE,
+        split=True,
+        group="critic",
+        auto="128,64; of images 16,32,64",
+    )
+    head: str | None = option(
+        None,
+        "a class's weights: {choices}; embedding composes those of pairs from their members'",
+        choices=("linear", "embedding"),
+        metavar="NAME",
+        group="critic",
+        auto="linear",
+    )
+    folds: int | None = option(
+        None,
+        "the critic that reads an observation is trained on the wells of the other folds",
+        metavar="K",
+        rule=Rule(lambda v: v >= 2, "at least 2"),
+        group="critic",
+        auto="5 where classes are below 1,000 observations, else 3; 2 of images",
+    )
+    ensemble: int = option(
+        1,
+        "critics a fold, whose log-ratios are averaged",
+        metavar="N",
+        rule=POSITIVE,
+        group="critic",
+    )
+    steps: int | None = option(
+        None,
+        "steps of training; the best of them is kept",
+        metavar="N",
+        rule=POSITIVE,
+        group="critic",
+        auto="by the observations",
+    )
+    rate: float | None = option(
+        None,
+        "learning rate",
+        metavar="X",
+        rule=POSITIVE,
+        group="critic",
+        auto="0.003; of images 0.001",
+    )
     truth: tuple[str, ...] = option(
         (),
         "test and column of truth.parquet beside DATA to judge it by; repeat for more",
         metavar="NAME=COLUMN",
         group="judging",
         auto="additive=interacting, mmd=disjoint or interacting, cosine and severity=same_pathway, "
-        "knn=separable or same_gene",
+        "kl, logform, logrms and knn=separable or same_gene",
     )
     known: tuple[str, ...] = option(
         (),

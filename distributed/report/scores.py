@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from epistax.distributed.formats.census import Census
+from epistax.distributed.status import DOUBTFUL, TESTED, UNTESTED
 
 TOP, FDR, WIDTH = 10, 0.1, 80
 ODD = 0.1  # how far from 1 a common scale of doubles is worth a line
@@ -26,14 +27,16 @@ def summary(
 
 def of_test(rows: pl.DataFrame) -> dict[str, Any]:
     """One test's entry; `top` by p-value where there is one, else by score."""
-    tested = rows.filter(pl.col("status") == "ok")
-    counts = rows.filter(pl.col("status") != "ok")["status"].value_counts().sort("status")
+    is_tested = pl.col("status").is_in(TESTED)
+    tested = rows.filter(is_tested)
+    counts = rows.filter(~is_tested)["status"].value_counts().sort("status")
     has_p = tested["p_value"].is_not_null().any()
     order = (["p_value", "score"], [False, True]) if has_p else (["score"], [True])
     best = tested.sort(order[0], descending=order[1], nulls_last=True, maintain_order=True)
     entry: dict[str, Any] = {
         "tested": tested.height,
         "untested": dict(counts.rows()),
+        "doubtful": tested.filter(pl.col("status") == "doubtful").height,
         "top": best.select("a", "b", "statistic", "se", "p_value", "q_value").head(TOP).to_dicts(),
     }
     if has_p:
@@ -52,7 +55,8 @@ def describe(summary: Mapping[str, Any]) -> str:
     """Tables of at most 80 columns: what each test found, and its best pairs."""
     lines = []
     for name, entry in summary["tests"].items():
-        lines += [headline(name, entry), *scaled(entry), *judged(entry), *best(entry), ""]
+        lines += [headline(name, entry), *doubted(entry), *scaled(entry), *judged(entry)]
+        lines += [*best(entry), ""]
     if "efaar" in summary:
         lines += [*efaar(summary["efaar"]), ""]
     lines.append(f"scores: {summary['scores']}")
@@ -80,14 +84,14 @@ def headline(name: str, entry: Mapping[str, Any]) -> str:
     text = f"{name}: {entry['tested']:,} pairs tested"
     if "found" in entry:
         text += f", {entry['found']['pairs']:,} interact at an FDR of {FDR:.0%}"
-    words = {
-        "no_single": "without one of their singles",
-        "few": "with fewer than 2 observations (knn: 7)",
-        "undefined": "without an effect",
-        "failed": "failed",
-    }
-    untested = [f"{count:,} {words[why]}" for why, count in entry["untested"].items()]
+    untested = [f"{count:,} {UNTESTED[why]}" for why, count in entry["untested"].items()]
     return text + (f"; not tested: {', '.join(untested)}" if untested else "")
+
+
+def doubted(entry: Mapping[str, Any]) -> Iterator[str]:
+    """Pairs whose figures a critic is not to be trusted on."""
+    if entry.get("doubtful"):
+        yield f"  {entry['doubtful']:,} of them {DOUBTFUL}"
 
 
 def scaled(entry: Mapping[str, Any]) -> Iterator[str]:

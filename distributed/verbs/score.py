@@ -1,6 +1,7 @@
 """`epistax score DATA`: test every measured pair of a screen.
 
 scores.parquet      a row a pair and test, q_value over all pairs of a test
+classes.parquet     with a critic: a row a class, its divergence and diagnostics
 known.parquet       with --known: a row a test, relation and side, recall and its denominator
 composed.parquet    with --compose: predicted effects of the pairs not measured
 """
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epistax.distributed import known
+from epistax.distributed import critics, known
 from epistax.distributed.backends import backend
 from epistax.distributed.driver import execute
 from epistax.distributed.errors import BadInput
@@ -41,6 +42,7 @@ def run(options: Score) -> dict[str, Any]:
     table = read_screen(options.data, options)
     data = prepare(table, options)
     scorer = Scorer(options, data)
+    made = critics.setup(options, data) if critics.asked(options) else None
     labels, files = labels_of(options, table.names)
     known.refuse(options, table.names, fitted=data.residual)
     if options.compose:
@@ -55,11 +57,16 @@ def run(options: Score) -> dict[str, Any]:
         with Progress("score", quiet=options.quiet) as progress:
             for line in (*report.left_out(table.census), *data.remarks):
                 progress.say(line)
+            if made is not None:
+                read = critics.trained(directory, options, data, made)
+                scorer.critics = critics.Critics(options, data, made, read)
             runner = backend(options.executor, options.workers)
             execute(plan, scorer, store, backend=runner, progress=progress)
         frame = adjusted(store.read(plan, "scores"), options.fdr)
         written = directory.write_parts("scores", frame, rows=PART)
         directory.note(seconds=round(time.monotonic() - begun, 1))
+        if scorer.critics is not None and scorer.critics.read is not None:
+            directory.write_table("classes", scorer.critics.classes())
         if any(name.startswith("mmd") for name in scorer.seconds):
             directory.note(bandwidth=scorer.bandwidth)
         summary = report.summary(frame, tests(options), scorer.seconds)

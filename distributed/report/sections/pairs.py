@@ -11,6 +11,7 @@ import polars as pl
 from epistax.distributed.errors import BadInput
 from epistax.distributed.report.sections.known import FLAGS, Known, known
 from epistax.distributed.report.sections.runs import Run
+from epistax.distributed.status import TESTED
 
 COLUMNS = {
     "a": pl.String,
@@ -23,7 +24,16 @@ COLUMNS = {
     "q_value": pl.Float64,
     "status": pl.String,
 }
-SYMBOLS = {"additive": "R", "mmd": "MMD²", "cosine": "cos²", "severity": "S", "knn": "ΔKL"}
+SYMBOLS = {
+    "additive": "R",
+    "mmd": "MMD²",
+    "cosine": "cos²",
+    "severity": "S",
+    "knn": "ΔKL",
+    "kl": "ΔKL",
+    "logform": "ΔT",
+    "logrms": "rms ΔT",
+}
 
 
 def symbol(test: str) -> str:
@@ -66,7 +76,7 @@ class Pairs:
         order, falling = ["p_value", "score", "a", "b"], [False, True, False, False]
         rows = (
             self.of_test(test)
-            .filter(pl.col("status") == "ok")
+            .filter(pl.col("status").is_in(TESTED))
             .sort(order, descending=falling, nulls_last=True)
             .head(count)
         )
@@ -74,7 +84,7 @@ class Pairs:
 
     def count(self, test: str) -> int:
         """Pairs with a figure in a test."""
-        rows = self.of_test(test).filter(pl.col("status") == "ok").select(pl.len())
+        rows = self.of_test(test).filter(pl.col("status").is_in(TESTED)).select(pl.len())
         return int(rows.collect().item())
 
     def flagged(self, rows: pl.DataFrame) -> pl.DataFrame:

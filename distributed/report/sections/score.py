@@ -23,15 +23,10 @@ from epistax.distributed.report.sections.matrix import matrices
 from epistax.distributed.report.sections.pairs import Pairs, symbol
 from epistax.distributed.report.sections.pictures import pictures
 from epistax.distributed.report.sections.runs import Run
+from epistax.distributed.status import DOUBTFUL, UNTESTED
 
 ROWS = 200  # of the strongest pairs of a test
 FEWER = 5  # that stand open of a figure that tests nothing
-UNTESTED = {
-    "no_single": "without one of their singles",
-    "few": "with fewer than 2 observations (knn: 7)",
-    "undefined": "without an effect",
-    "failed": "failed",
-}
 
 
 def section(run: Run) -> Section:
@@ -75,6 +70,8 @@ def excluded(run: Run, pairs: Pairs) -> Iterator[Block]:
             f"{count:,} – {'pair' if count == 1 else 'pairs'} {UNTESTED.get(why, why)} ({test})"
             for why, count in entry["untested"].items()
         ]
+        if entry.get("doubtful"):
+            items.append(f"Used, though {entry['doubtful']:,} are {DOUBTFUL} ({test})")
     items += [pairs.known.remark] if pairs.known.remark else []
     if items:
         yield Items("Left out", tuple(items))

@@ -1,0 +1,237 @@
+"""The critics of a score run: which classes they can know, how they are trained, what they say.
+
+critic/         the newest states of the training, for --resume
+critic.jsonl    a line for every look at the held-out loss
+classes.parquet a row a class: its divergence from the control and how far to trust it
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+
+from epistax.distributed.errors import BadInput
+from epistax.distributed.hooks import Checkpoint, EventLog, Watch
+from epistax.distributed.options import Score
+from epistax.distributed.prepare import Prepared
+from epistax.distributed.progress import Progress
+from epistax.distributed.rundir import RunDir
+from epistax.engine.interaction import crossfit, readout, separability
+from epistax.engine.interaction.critic import Critic
+from epistax.engine.interaction.crossfit import Training
+from epistax.engine.interaction.ratiotests import RatioTests, ratio_tests
+from epistax.engine.interaction.readout import Readout
+from epistax.engine.mesh import mesh
+from epistax.engine.nets.encoders import Encoder, network
+from epistax.engine.stats.divergence import doubtful
+
+FAMILIES = ("kl", "logform", "logrms")
+LEAST = 10  # observations below which a critic cannot know a class
+SMALL, MANY = 1000, 100_000  # observations of a class, of a screen
+BATCH, EPOCHS, STEPS = 1024, 12, (1500, 6000)
+CLASS = {
+    "a": pl.String,
+    "b": pl.String,
+    "n": pl.Int64,
+    "kl": pl.Float64,
+    "log_z": pl.Float64,
+    "ess": pl.Float64,
+    "ess_unclipped": pl.Float64,
+    "shift": pl.Float64,
+    "status": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is trained on what."""
+
+    critic: Critic
+    training: Training
+    folds: int
+    kept: np.ndarray  # classes that a critic can know
+
+
+def asked(options: Score) -> list[str]:
+    """The tests asked for that need a critic."""
+    return [name for name in options.test if name.partition(":")[0] in FAMILIES]
+
+
+def setup(options: Score, data: Prepared) -> Setup:
+    """The options, filled in by the data; BadInput where they cannot be kept."""
+    screen, image = data.screen, data.image
+    kind = options.encoder or ("mlp" if image is None else "pooled" if image[2] > 3 else "strided")
+    if (kind == "mlp") != (image is None):
+        what = "vectors" if image is None else "images"
+        raise BadInput(f"--encoder: {kind!r} is not for {what}, which {options.data} holds")
+    widths = options.widths or ((128, 64) if image is None else (16, 32, 64))
+    dense = {"hidden": (64,), "dropout": 0.3} if kind == "pooled" else {}
+    encoder = Encoder(kind, widths, image, **dense)
+    try:
+        network(encoder)
+    except ValueError as error:
+        raise BadInput(f"--widths: {error}") from None
+    folds = options.folds or default_folds(data)
+    kept = (screen.count >= LEAST) & (screen.units >= folds)
+    rows = int(screen.count[kept].sum())
+    least, most = STEPS
+    steps = options.steps or int(np.clip(EPOCHS * rows // BATCH, least, most))
+    rate = options.rate or (3e-3 if image is None else 1e-3)
+    training = Training(steps=steps, batch=BATCH, rate=rate)
+    critic = Critic(encoder, loss=options.loss, head=options.head or "linear")
+    return Setup(critic, training, folds, kept)
+
+
+def default_folds(data: Prepared) -> int:
+    """More where observations are few: what a critic is not shown costs it more there."""
+    screen = data.screen
+    if data.image is not None:
+        return 2
+    typical = np.median(screen.count[screen.count > 0])
+    folds = 5 if typical < SMALL and len(screen.x) < MANY else 3
+    return int(max(2, min(folds, np.median(screen.units[screen.units > 0]))))
+
+
+def trained(run: RunDir, options: Score, data: Prepared, made: Setup) -> Readout | None:
+    """Every observation of the classes kept as critics see it that were not trained on it.
+
+    None where the control is too small for a critic, or no class is left to tell from it.
+    """
+    if not made.kept[0] or made.kept.sum() < 2:
+        return None
+    channels = None if data.image is None else data.image[2]
+    seed = options.seed
+    folds = crossfit.fold(data.screen, made.kept, folds=made.folds, seed=seed, channels=channels)
+    keys = jax.random.split(jax.random.key(seed), options.ensemble)
+    several = len(jax.devices()) > 1 and jax.default_backend() != "cpu"
+    where = mesh() if several else None
+    title = f"critic of {made.kept.sum():,} classes"
+    with Progress(title, quiet=options.quiet) as progress, Checkpoint(run.folder("critic")) as kept:
+        begun, state = kept.restore(crossfit.begin(keys, made.critic, folds, made.training))
+        progress.start(made.training.steps, done=begun)
+        log = EventLog(run.path / "critic.jsonl")
+        outcome = crossfit.train(
+            keys,
+            made.critic,
+            folds,
+            made.training,
+            progress=(begun, jax.tree.map(jax.numpy.asarray, state)),
+            hooks=[kept, log, Watch(progress, "held_loss")],
+            together=data.image is None,  # a convolution of several weights is slow on a CPU
+            mesh=where,
+        )
+    if outcome.diverged is not None:
+        raise BadInput(
+            f"the critic's loss was no number at step {outcome.diverged:,}; lower --rate (it was "
+            f"{made.training.rate:g}); its last good state is in {run.path / 'critic'}"
+        )
+    run.note(critic=facts(options, made, outcome, log))
+    return readout.read(outcome, made.critic, folds)
+
+
+def facts(options: Score, made: Setup, outcome: crossfit.Outcome, log: EventLog) -> dict[str, Any]:
+    """What was trained and how well it tells classes apart on what it was not trained on."""
+    best = min(log.read(), key=lambda line: np.mean(line["held_loss"]))
+    classes = int(made.kept.sum())
+    return {
+        "classes": classes,
+        "encoder": made.critic.encoder.kind,
+        "widths": list(made.critic.encoder.widths),
+        "loss": made.critic.loss,
+        "head": made.critic.head,
+        "folds": made.folds,
+        "members": made.folds * options.ensemble,
+        "steps": outcome.at.ravel().tolist(),
+        "rate": made.training.rate,
+        "batch": made.training.batch,
+        "held_loss": float(np.mean(best["held_loss"])),
+        "accuracy": float(np.mean(best["accuracy"])),
+    }
+
+
+@dataclass(eq=False)
+class Critics:
+    """Statistics of all pairs by one read-out; those of an estimator are computed once."""
+
+    options: Score
+    data: Prepared
+    made: Setup
+    read: Readout | None
+
+    def status(self) -> np.ndarray:
+        """Of every pair: `ok`, `no_single`, or `too_few` observations of a class for a critic."""
+        screen, kept = self.data.screen, self.made.kept
+        i, j = (1 + np.asarray(side) for side in screen.pairs)
+        alone = np.minimum(screen.count[i], screen.count[j])
+        known = kept[i] & kept[j] & kept[1 + screen.singles :] & (self.read is not None)
+        return np.where(alone == 0, "no_single", np.where(known, "ok", "too_few"))
+
+    @functools.cache  # noqa: B019  (lives as long as its scorer)
+    def tests(self, estimator: str) -> RatioTests:
+        """One estimator's tests, the singles' share of them done."""
+        assert self.read is not None
+        tau = None if self.options.tau == "auto" else self.options.tau
+        how = {"estimator": estimator, "tau": tau, "seed": self.options.seed}
+        return ratio_tests(self.data.screen, self.made.kept, self.read, **how)
+
+    @functools.cache  # noqa: B019
+    def all(self, estimator: str) -> tuple[np.ndarray, separability.Statistics]:
+        """The pairs that can be tested, and their statistics."""
+        pairs = np.flatnonzero(self.status() == "ok")
+        return pairs, self.tests(estimator).test(pairs)
+
+    def test(self, name: str, pairs: np.ndarray) -> dict[str, np.ndarray]:
+        """Statistic, score, error, p-value and status of pairs that can be tested."""
+        family, _, form = name.partition(":")
+        every, found = self.all(form or "bridge")
+        at = np.searchsorted(every, pairs)
+        value, se = (np.asarray(v, np.float64) for v in getattr(found, family))
+        p = np.full(len(value), np.nan)
+        if family != "logrms" and self.options.null != "none":
+            p = separability.p_values(value, se, separability.excess(value, se))
+        status = np.where(self.trusted(form or "bridge")[at], "ok", "doubtful")
+        parts = {"statistic": value, "score": np.abs(value), "se": se, "p": p}
+        return {key: v[at] for key, v in parts.items()} | {"status": status}
+
+    @functools.cache  # noqa: B019
+    def trusted(self, estimator: str) -> np.ndarray:
+        """Pairs none of whose classes is doubtful, among those that can be tested."""
+        screen, alone = self.data.screen, self.tests(estimator).alone
+        pairs, found = self.all(estimator)
+        number = np.cumsum(self.made.kept) - 1
+        good = ~np.asarray(doubtful(alone.seen))
+        i, j = (number[1 + np.asarray(side)[pairs]] for side in screen.pairs)
+        return good[i] & good[j] & ~np.asarray(doubtful(found.seen))
+
+    def classes(self) -> pl.DataFrame:
+        """A row a class, the control's apart: `a` a single, `a` and `b` a pair.
+
+        By the first estimator that was asked for.
+        """
+        forms = [name.partition(":")[2] for name in asked(self.options) if name.startswith("kl")]
+        estimator = (forms or [""])[0] or "bridge"
+        screen, names = self.data.screen, np.array([*self.data.names, ""])
+        alone, (pairs, found) = self.tests(estimator).alone, self.all(estimator)
+        singles = np.flatnonzero(self.made.kept[1 : 1 + screen.singles])
+        seen = [
+            np.concatenate([np.asarray(a)[1:], np.asarray(b)])
+            for a, b in zip(alone.seen, found.seen, strict=True)
+        ]
+        i = np.r_[singles, np.asarray(screen.pairs.i)[pairs]]
+        j = np.r_[np.full(len(singles), -1), np.asarray(screen.pairs.j)[pairs]]
+        number = np.r_[1 + singles, 1 + screen.singles + pairs]
+        bad = np.asarray(doubtful(type(found.seen)(*seen)))
+        values = {
+            "a": names[i],
+            "b": names[j],
+            "n": screen.count[number],
+            "kl": np.concatenate([np.asarray(alone.kl)[1:], np.asarray(found.double)]),
+            **dict(zip(("log_z", "ess", "ess_unclipped", "shift"), seen, strict=True)),
+            "status": np.where(bad, "doubtful", "ok"),
+        }
+        return pl.DataFrame(values, schema=CLASS).with_columns(
+            b=pl.when(pl.col("b") == "").then(None).otherwise("b")
+        )
