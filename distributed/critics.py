@@ -13,24 +13,24 @@ import jax
 import numpy as np
 import polars as pl
 
+from epistax.distributed.crossfitted import members
 from epistax.distributed.errors import BadInput
-from epistax.distributed.hooks import Checkpoint, EventLog, Watch
+from epistax.distributed.hooks import EventLog
 from epistax.distributed.options import Score
 from epistax.distributed.prepare import Prepared
-from epistax.distributed.progress import Progress
 from epistax.distributed.rundir import RunDir
 from epistax.engine.interaction import crossfit, readout, separability
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.crossfit import Training
 from epistax.engine.interaction.ratiotests import RatioTests, ratio_tests
 from epistax.engine.interaction.readout import Readout
-from epistax.engine.mesh import mesh
 from epistax.engine.nets.encoders import Encoder, network
 from epistax.engine.stats.divergence import doubtful
 
 FAMILIES = ("kl", "logform", "logrms")
 LEAST = 10  # observations below which a critic cannot know a class
 SMALL, MANY = 1000, 100_000  # observations of a class, of a screen
+FEW = 100  # classes up to which each has weights of its own
 BATCH, EPOCHS, STEPS = 1024, 12, (1500, 6000)
 CLASS = {
     "a": pl.String,
@@ -81,7 +81,9 @@ def setup(options: Score, data: Prepared) -> Setup:
     steps = options.steps or int(np.clip(EPOCHS * rows // BATCH, least, most))
     rate = options.rate or (3e-3 if image is None else 1e-3)
     training = Training(steps=steps, batch=BATCH, rate=rate)
-    critic = Critic(encoder, loss=options.loss, head=options.head or "linear")
+    few = kept.sum() <= FEW
+    loss, head = ("nre_a", "linear") if few else ("softmax", "embedding")
+    critic = Critic(encoder, loss=options.loss or loss, head=options.head or head)
     return Setup(critic, training, folds, kept)
 
 
@@ -106,28 +108,17 @@ def trained(run: RunDir, options: Score, data: Prepared, made: Setup) -> Readout
     seed = options.seed
     folds = crossfit.fold(data.screen, made.kept, folds=made.folds, seed=seed, channels=channels)
     keys = jax.random.split(jax.random.key(seed), options.ensemble)
-    several = len(jax.devices()) > 1 and jax.default_backend() != "cpu"
-    where = mesh() if several else None
-    title = f"critic of {made.kept.sum():,} classes"
-    with Progress(title, quiet=options.quiet) as progress, Checkpoint(run.folder("critic")) as kept:
-        begun, state = kept.restore(crossfit.begin(keys, made.critic, folds, made.training))
-        progress.start(made.training.steps, done=begun)
-        log = EventLog(run.path / "critic.jsonl")
-        outcome = crossfit.train(
-            keys,
-            made.critic,
-            folds,
-            made.training,
-            progress=(begun, jax.tree.map(jax.numpy.asarray, state)),
-            hooks=[kept, log, Watch(progress, "held_loss")],
-            together=data.image is None,  # a convolution of several weights is slow on a CPU
-            mesh=where,
-        )
-    if outcome.diverged is not None:
-        raise BadInput(
-            f"the critic's loss was no number at step {outcome.diverged:,}; lower --rate (it was "
-            f"{made.training.rate:g}); its last good state is in {run.path / 'critic'}"
-        )
+    outcome, log = members(
+        run,
+        "critic",
+        keys,
+        made.critic,
+        folds,
+        made.training,
+        image=data.image is not None,
+        quiet=options.quiet,
+        remedy=f"; lower --rate (it was {made.training.rate:g})",
+    )
     run.note(critic=facts(options, made, outcome, log))
     return readout.read(outcome, made.critic, folds)
 

@@ -23,6 +23,7 @@ from epistax.engine.stats import maineffects, normalise
 REMEDY = "name it with --control, or choose --center fit for a screen of doubles alone"
 SAMPLE = 400  # residuals that stand for a single; five times as many for the control
 AGAINST = ("knn", "kl", "logform", "logrms")  # tests that compare every class with the control
+VECTORS = ("additive", "mmd", "cosine", "severity", "knn")  # tests that pixels tell nothing to
 CROWDED = 20  # perturbations below which a fit of main effects has little to go by
 
 
@@ -58,17 +59,28 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
             f"--test: {against[0]!r} compares classes with controls, which --center "
             "fit is without; choose additive or mmd"
         )
+    if center == "fit" and options.embed != "none":
+        raise BadInput(
+            f"--embed: {options.embed!r} is centred on controls, which --center fit is without; "
+            "drop one"
+        )
+    plain = [name for name in options.test or ("additive",) if name.partition(":")[0] in VECTORS]
+    if table.image is not None and options.embed == "none" and plain:
+        raise BadInput(
+            f"{source}: images need --embed classifier, or --test kl; {plain[0]} compares vectors"
+        )
     remarks: list[str] = []
     x = logarithm(table, source) if options.log2 else table.x
     well = units(table, options)
     batch = np.zeros(len(x), np.int32) if table.batch is None else table.batch
-    facts: dict[str, Any] = {"center": center, "whiten": options.whiten, "log2": options.log2}
+    whiten = options.whiten or options.embed != "none"
+    facts: dict[str, Any] = {"center": center, "whiten": whiten, "log2": options.log2}
     facts["units"] = "observations" if well is None else "wells"
     if center == "batch":
         x = by_control(x, control, batch, table.batches, source)
     elif center == "fit":
         x = residual(table, x, batch, facts, remarks)
-    if options.whiten:
+    if options.whiten and options.embed == "none":
         x = whitened(table, x, control, batch, center == "fit", source)
     if center == "fit":
         screen = screens.marginal(x, table.codes, p=p, well=well, most=SAMPLE, seed=options.seed)
@@ -80,10 +92,16 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
             f"{source}: every perturbation stands in one well, so nothing says how wells differ; "
             "add wells, or choose --units observations to take observations as independent"
         )
-    near = space(screen, options, facts, remarks)
-    fitted = center == "fit"
+    fitted, embedded = center == "fit", options.embed != "none"
     return Prepared(
-        table.names, table.features, screen, fitted, table.image, near, remarks, facts
+        table.names,
+        table.features,
+        screen,
+        fitted,
+        None if embedded else table.image,
+        None if embedded else space(screen, options, facts, remarks),
+        remarks,
+        facts,
     )
 
 

@@ -34,6 +34,7 @@ def fit(
     start: int = 0,
     hooks: Sequence[Hook] = (),
     mesh: Mesh | None = None,
+    scan: bool = True,
 ) -> tuple[State, Info]:
     """Take steps start .. steps-1; return the last state and every step's info, stacked.
 
@@ -41,7 +42,8 @@ def fit(
     returns True ends the training there. The state a hook is shown is donated to the next chunk:
     copy what you keep. With a vector of keys, state has a leading axis of the same length and
     data is shared. On a mesh the rows of data are split over the devices and the state is whole
-    on each; the number of rows must be a multiple of the devices.
+    on each; the number of rows must be a multiple of the devices. Without scan every step is a
+    call of its own: on a CPU a convolution inside a compiled loop is ten times slower.
     """
     state = jax.tree.map(jnp.array, state)  # the caller's own state survives the donation
     if mesh is not None:
@@ -49,7 +51,12 @@ def fit(
     infos = []
     while start < steps:
         length = min(chunk, steps - start)
-        state, info = run(key, state, data, jnp.int32(start), step=step, length=length)
+        chunks = [(start, length)] if scan else [(t, 1) for t in range(start, start + length)]
+        parts = []
+        for first, size in chunks:
+            state, part = run(key, state, data, jnp.int32(first), step=step, length=size)
+            parts.append(part)
+        info = parts[0] if scan else jax.tree.map(lambda *x: np.concatenate(x), *parts)
         start += length
         infos.append(jax.tree.map(np.asarray, info))
         if any([hook(start, state, infos[-1]) for hook in hooks]):
@@ -69,6 +76,9 @@ def run(
     def body(state: State, t: Int[Array, ""]) -> tuple[State, Info]:
         return take(fold(key, t), state, data)
 
+    if length == 1:
+        state, info = body(state, start)
+        return state, jax.tree.map(lambda x: x[None], info)
     return jax.lax.scan(body, state, start + jnp.arange(length))
 
 

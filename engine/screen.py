@@ -129,6 +129,11 @@ def classes(codes: Int[ndarray, "n 2"], p: int) -> tuple[Int[ndarray, "n"], Pair
     return owner, Pairs((found // p).astype(np.int32), (found % p).astype(np.int32))
 
 
+def arranged(stands: Int[ndarray, "n"], draw: Int[ndarray, "n"]) -> Int[ndarray, "n"]:
+    """The order that a screen keeps its observations in: by class, then by what was drawn."""
+    return np.lexsort((draw, stands))
+
+
 def arrange(
     x: Float[ndarray, "n d"],
     rows: Int[ndarray, "m"],
@@ -141,7 +146,7 @@ def arrange(
 ) -> Screen:
     """Rows of x sorted by the class they stand in, units numbered within each."""
     draw = rows if well is None else well[rows]
-    order = np.lexsort((draw, stands))
+    order = arranged(stands, draw)
     stands, draw = stands[order], draw[order]
     size = 1 + p + len(pairs.i)
     count = np.bincount(stands, minlength=size)

@@ -124,8 +124,35 @@ class Score(RunOptions, ScreenOptions):
     )
     whiten: bool = option(
         False,
-        "divide out the covariance of the controls (of replicates with --center fit)",
+        "divide out the covariance of the controls (of replicates with --center fit); always done "
+        "with --embed",
         group="features",
+    )
+    embed: str = option(
+        "none",
+        "what tests see in place of the features: {choices}; classifier is the last hidden layer "
+        "of one that tells perturbations, and never that of one trained on the same well; pca is "
+        "the leading principal components, to compare with",
+        choices=("none", "classifier", "pca"),
+        metavar="NAME",
+        group="embedding",
+    )
+    embed_classes: str | None = option(
+        None,
+        "what the classifier is taught to tell from the control: {choices}; with all, doubles too, "
+        "which it may learn to make additive",
+        choices=("singles", "all"),
+        metavar="NAME",
+        group="embedding",
+        auto="singles",
+    )
+    embed_features: int | None = option(
+        None,
+        "size of the embedding",
+        metavar="N",
+        rule=POSITIVE,
+        group="embedding",
+        auto="128",
     )
     tau: float | Literal["auto"] = option(
         "auto",
@@ -135,12 +162,13 @@ class Score(RunOptions, ScreenOptions):
         rule=POSITIVE,
         group="critic",
     )
-    loss: str = option(
-        "softmax",
+    loss: str | None = option(
+        None,
         "what the critic is trained by: {choices}",
         choices=("softmax", "nre_a"),
         metavar="NAME",
         group="critic",
+        auto="nre_a up to 100 classes, else softmax",
     )
     encoder: str | None = option(
         None,
@@ -165,7 +193,7 @@ class Score(RunOptions, ScreenOptions):
         choices=("linear", "embedding"),
         metavar="NAME",
         group="critic",
-        auto="linear",
+        auto="linear up to 100 classes, else embedding",
     )
     folds: int | None = option(
         None,

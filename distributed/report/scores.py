@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from epistax.distributed.formats.census import Census
+from epistax.distributed.report import embedding
 from epistax.distributed.status import DOUBTFUL, TESTED, UNTESTED
 
 TOP, FDR, WIDTH = 10, 0.1, 80
@@ -53,7 +54,7 @@ def left_out(census: Census) -> Iterator[str]:
 
 def describe(summary: Mapping[str, Any]) -> str:
     """Tables of at most 80 columns: what each test found, and its best pairs."""
-    lines = []
+    lines = [*embedded(summary)]
     for name, entry in summary["tests"].items():
         lines += [headline(name, entry), *doubted(entry), *scaled(entry), *judged(entry)]
         lines += [*best(entry), ""]
@@ -68,6 +69,14 @@ def describe(summary: Mapping[str, Any]) -> str:
     which = f" --test {next(iter(summary['tests']))}" if len(summary["tests"]) > 1 else ""
     lines.append(f"next:   epistax discover {summary['scores']}{which} --out DIR")
     return "\n".join(lines)
+
+
+def embedded(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What tests saw, where it was not the features, and what it gained; and a blank line."""
+    for line in embedding.lines(summary["embedding"]) if "embedding" in summary else ():
+        yield from textwrap.wrap(line, WIDTH, subsequent_indent="  ")
+    if "embedding" in summary:
+        yield ""
 
 
 def brief(summary: Mapping[str, Any]) -> str:

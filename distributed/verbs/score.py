@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epistax.distributed import critics, known
+from epistax.distributed import critics, embed, known
 from epistax.distributed.backends import backend
+from epistax.distributed.components import compared
 from epistax.distributed.driver import execute
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.screens import read_screen
@@ -39,14 +40,17 @@ describe = report.describe
 
 def run(options: Score) -> dict[str, Any]:
     """Read, prepare, test, adjust, judge. Nothing is written before the input is found good."""
+    embed.refuse(options)
     table = read_screen(options.data, options)
     data = prepare(table, options)
     scorer = Scorer(options, data)
     made = critics.setup(options, data) if critics.asked(options) else None
+    embedding = embed.setup(options, table, data)
     labels, files = labels_of(options, table.names)
     known.refuse(options, table.names, fitted=data.residual)
     if options.compose:
-        refuse_composed(options, data.screen, len(table.features))
+        wide = len(table.features) if embedding is None else embedding.features
+        refuse_composed(options, data.screen, wide)
     with RunDir.open(options, inputs=[options.data, *files]) as directory:
         if directory.finished:
             return directory.summary
@@ -57,9 +61,11 @@ def run(options: Score) -> dict[str, Any]:
         with Progress("score", quiet=options.quiet) as progress:
             for line in (*report.left_out(table.census), *data.remarks):
                 progress.say(line)
+            if embedding is not None:
+                scorer.data, facts = embed.embedded(directory, options, data, embedding, progress)
             if made is not None:
-                read = critics.trained(directory, options, data, made)
-                scorer.critics = critics.Critics(options, data, made, read)
+                read = critics.trained(directory, options, scorer.data, made)
+                scorer.critics = critics.Critics(options, scorer.data, made, read)
             runner = backend(options.executor, options.workers)
             execute(plan, scorer, store, backend=runner, progress=progress)
         frame = adjusted(store.read(plan, "scores"), options.fdr)
@@ -77,6 +83,9 @@ def run(options: Score) -> dict[str, Any]:
             used, common = -scorer.additivity.contrast[1], scorer.additivity.scale()
             summary["tests"]["additive"]["scale"] = {"used": used, "common": common}
         summary |= recalled(directory, frame, scorer, labels, summary["tests"])
+        if embedding is not None:
+            against = compared(options, data, embedding, labels, summary["tests"])
+            summary["embedding"] = facts | against
         if options.compose:
             summary["composed"] = str(directory.write_table("composed", composed(scorer)))
         census = {"input": table.census.as_dict(), "scores": str(written)}

@@ -138,11 +138,17 @@ def deal(screen: Screen, *, folds: int, seed: int) -> Int[ndarray, "u"]:
 
 
 def standardised(
-    x: Float[ndarray, "n d"], rows: Int[ndarray, "m"], channels: int | None
+    x: Float[ndarray, "n d"],
+    rows: Int[ndarray, "m"],
+    channels: int | None,
+    *,
+    of: Int[ndarray, "l"] | None = None,
 ) -> Float[ndarray, "m d"]:
-    """The rows, each feature or channel of mean 0 and variance 1 over them."""
-    taken = x[rows].reshape(len(rows), -1, channels or x.shape[1])
-    mean, sd = (f(taken, axis=(0, 1), dtype=np.float64).astype(x.dtype) for f in (np.mean, np.std))
+    """The rows, each feature or channel of mean 0 and variance 1 over them, or over rows `of`."""
+    wide = channels or x.shape[1]
+    taken = x[rows].reshape(len(rows), -1, wide)
+    over = taken if of is None else x[of].reshape(len(of), -1, wide)
+    mean, sd = (f(over, axis=(0, 1), dtype=np.float64).astype(x.dtype) for f in (np.mean, np.std))
     return ((taken - mean) / np.where(sd > 0, sd, 1)).reshape(len(rows), x.shape[1])
 
 
@@ -160,8 +166,7 @@ def train(
     """One member a key and fold. hooks are called as those of `fit.fit`, with a `Progress`.
 
     Stops at a loss that is no number; the best so far are kept. progress is where an earlier
-    training stood. Not together: members in turn on each step, for networks that an accelerator
-    fills alone.
+    training stood. Not together: members in turn, no loop is compiled; for convolutions on a CPU.
     """
     folds = len(data.first)
     on_device = placed(data, mesh)
@@ -180,11 +185,10 @@ def train(
         if together:
             moved, info = fit.fit(names, step, current, on_device, **how)
         else:
+            every = [jax.tree.map(lambda v, k=k: v[k], current) for k in range(len(names))]
             parts = [
-                fit.fit(
-                    names[k], step, jax.tree.map(lambda v, k=k: v[k], current), on_device, **how
-                )
-                for k in range(len(names))
+                fit.fit(name, step, one, on_device, scan=False, **how)
+                for name, one in zip(names, every, strict=True)
             ]
             moved = jax.tree.map(lambda *v: jnp.stack(v), *(part[0] for part in parts))
             info = jax.tree.map(lambda *v: np.stack(v, axis=1), *(part[1] for part in parts))
@@ -330,7 +334,12 @@ def judge(
         value, info = critics.losses(raw, data.label[rows], one.stats["log_prior"], critic)
         return {"held_loss": jnp.mean(value), "accuracy": info["accuracy"]}
 
-    info = jax.vmap(look)(moved) if together else jax.lax.map(look, moved)
+    if together:
+        info = jax.vmap(look)(moved)
+    else:  # one after another, written out: no convolution stands in a loop
+        count = state.lowest.shape[0]
+        each = [look(jax.tree.map(lambda v, k=k: v[k], moved)) for k in range(count)]
+        info = jax.tree.map(lambda *v: jnp.stack(v), *each)
     loss = info["held_loss"].reshape(-1, folds)
     others = (jnp.sum(loss, axis=1, keepdims=True) - loss) / (folds - 1)
     others = others.reshape(-1)

@@ -8,7 +8,7 @@ separable. It has neither standard error nor p-value: the bias is no smaller tha
 nothing in the data tells its size.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -17,7 +17,6 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
-from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 from epistax.engine.interaction.arms import (
@@ -32,10 +31,10 @@ from epistax.engine.interaction.paired import BUDGET, in_order, resident
 from epistax.engine.mesh import copied, devices, each
 from epistax.engine.screen import Screen
 from epistax.engine.stats import knn
+from epistax.engine.stats.components import leading
 from epistax.engine.types import Key, Scalar
 
 COMPONENTS = 10  # features, at most, that neighbours are looked for in
-ROWS = 10_000  # of a screen, at least where it has them, that principal components come from
 LEAST = knn.NEIGHBOURS + 2  # observations of a class, or of the control
 
 Method: TypeAlias = Literal["fixed", "adaptive"]
@@ -61,29 +60,8 @@ def space(key: Key, screen: Screen) -> Space:
     mean, sd = knn.scales(x, group)
     features, share = int((sd > 0).sum()), 1.0
     if features > COMPONENTS:
-        x, share = leading(x[:, sd > 0], mean[sd > 0], sd[sd > 0])
+        x, share = leading(x[:, sd > 0], mean[sd > 0], sd[sd > 0], count=COMPONENTS)
     return Space(screen._replace(x=knn.prepare(key, x, group)), features, share)
-
-
-def leading(
-    x: Float[ndarray, "n d"], mean: Float[ndarray, "d"], sd: Float[ndarray, "d"]
-) -> tuple[Float[ndarray, "n c"], float]:
-    """The COMPONENTS principal components of standardised x, and their share of its variance.
-
-    Found from every so many rows: from all classes, since the rows of one lie together.
-    """
-
-    def blocks(rows: Float[ndarray, "m d"]) -> Iterator[Float[ndarray, "b d"]]:
-        tall = max(1, knn.HELD // rows.shape[1])
-        for first in range(0, len(rows), tall):
-            yield (rows[first : first + tall] - mean) / sd
-
-    d = x.shape[1]
-    square = sum((z.T @ z for z in blocks(x[:: max(1, len(x) // ROWS)])), np.zeros((d, d)))
-    values, top = eigh(square, subset_by_index=[d - COMPONENTS, d - 1])
-    largest = np.argmax(np.abs(top), axis=0)[None, :]
-    top = top * np.sign(np.take_along_axis(top, largest, axis=0))  # no sign is left to chance
-    return np.concatenate([z @ top for z in blocks(x)]), float(values.sum() / np.trace(square))
 
 
 def separable(space: Space, *, method: Method = "fixed", mesh: Mesh | None = None) -> PerPair:

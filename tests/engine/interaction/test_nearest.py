@@ -8,7 +8,7 @@ from epistax.engine.interaction import nearest
 from epistax.engine.mesh import mesh
 from epistax.engine.screen import Screen
 from epistax.engine.screen import screen as arranged
-from epistax.engine.stats import knn
+from epistax.engine.stats import components, knn
 
 HITS = (0, 0, 1, 1)  # the latent that A, B, C and D move
 INSEPARABLE = ((0, 1), (2, 3))
@@ -147,17 +147,6 @@ def test_few_features_are_left_as_they_are():
     np.testing.assert_array_equal(space.screen.x, plain.screen.x)
 
 
-def test_components_have_no_sign_of_chance():
-    z = knn.standardised(wide(gaussian(n=50)).x, np.zeros(550, int))
-    mean, sd = np.zeros(24), np.ones(24)
-    one, share = nearest.leading(z, mean, sd)
-    flipped, other = nearest.leading(-z, mean, sd)
-    np.testing.assert_allclose(one, -flipped, atol=1e-9)
-    assert share == pytest.approx(other)
-    spread = np.linalg.svd(z, compute_uv=False)[:10] ** 2 / len(z)
-    np.testing.assert_allclose(one.var(axis=0), spread[::-1])
-
-
 def test_components_are_found_in_blocks_and_of_some_rows(monkeypatch):
     screen = wide(gaussian(n=50))
     group = np.repeat(np.arange(len(screen.count)), screen.count)
@@ -166,7 +155,7 @@ def test_components_are_found_in_blocks_and_of_some_rows(monkeypatch):
     np.testing.assert_allclose(knn.scales(screen.x, group), scales, rtol=1e-12)
     blocks = nearest.space(jax.random.key(0), screen)
     np.testing.assert_allclose(blocks.screen.x, whole.screen.x, atol=1e-4)
-    monkeypatch.setattr(nearest, "ROWS", 200)
+    monkeypatch.setattr(components, "ROWS", 200)
     some = nearest.space(jax.random.key(0), screen)
     assert some.share != whole.share and some.share == pytest.approx(whole.share, abs=0.01)
 

@@ -1,0 +1,102 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from epistax import cli
+from epistax.engine.interaction import crossfit
+
+QUICK = ("--steps", "200", "--folds", "2", "--quiet")
+
+
+def write(folder, n=400, seed=0, few=0, wells=False):
+    """A, B move one axis and C the other; AB is inseparable, AC and BC are not."""
+    rng = np.random.default_rng(seed)
+    hit = {"control": (0, 0), "A": (2, 0), "B": (2, 0), "C": (0, 2)}
+    hit |= {"A+B": (2, 0), "A+C": (2, 2), "B+C": (2, 2)}
+    label = np.repeat(list(hit), n)
+    x = rng.normal(size=(len(label), 2)) + np.repeat(list(hit.values()), n, axis=0)
+    keep = np.ones(len(label), bool)
+    if few:
+        keep[np.flatnonzero(label == "A+B")[few:]] = False
+    columns = {"well": (np.arange(len(label)) // 20).astype(str)[keep]} if wells else {}
+    folder.mkdir(exist_ok=True)
+    np.savez(folder / "data.npz", x=x[keep].astype(np.float32), perturbation=label[keep], **columns)
+    pl.DataFrame(
+        {"a": ["A", "A", "B"], "b": ["B", "C", "C"], "separable": [False, True, True]}
+    ).write_parquet(folder / "truth.parquet")
+    return str(folder / "data.npz")
+
+
+def score(*words, code=0):
+    assert cli.main(["score", *map(str, words)]) == code
+
+
+def read(out, test):
+    return pl.read_parquet(out / "scores.parquet").filter(test=test)
+
+
+def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_path):
+    data, out = write(tmp_path / "in", wells=True), tmp_path / "out"
+    score(data, "--test", "kl", "--test", "kl:smile", "--test", "logrms", "--out", out, *QUICK)
+    summary = json.loads((out / "summary.json").read_text())
+    for test in ("kl", "kl:smile", "logrms"):
+        assert summary["tests"][test]["truth"] == "separable"
+        assert summary["tests"][test]["auroc"] == 1.0
+    rows = read(out, "kl")
+    assert set(rows["status"]) <= {"ok", "doubtful"}
+    assert rows["statistic"].to_list() == pytest.approx([-2, 0, 0], abs=0.6)
+    assert rows["score"].to_list() == pytest.approx(rows["statistic"].abs().to_list())
+    assert rows["se"].min() > 0 and rows["p_value"][0] < 0.01
+    assert read(out, "logrms")["p_value"].null_count() == 3
+    facts = json.loads((out / "run.json").read_text())["facts"]["critic"]
+    assert facts["classes"] == 7 and facts["folds"] == 2 and facts["loss"] == "nre_a"
+    assert facts["accuracy"] > 1 / 7
+    classes = pl.read_parquet(out / "classes.parquet")
+    assert classes["a"].to_list() == ["A", "B", "C", "A", "A", "B"]
+    assert classes.filter(a="A", b="C")["kl"][0] == pytest.approx(4, abs=1.2)
+    assert (out / "critic.jsonl").read_text().count("\n") == 2
+
+
+def test_the_same_seed_gives_the_same_figures_and_resume_trains_no_further(tmp_path, monkeypatch):
+    data = write(tmp_path / "in", n=150)
+    for name in ("one", "two"):
+        score(data, "--test", "kl", "--out", tmp_path / name, *QUICK)
+    one, two = (read(tmp_path / name, "kl") for name in ("one", "two"))
+    assert one.equals(two)
+    out = tmp_path / "one"
+    for name in ("summary.json", "scores.parquet"):
+        (out / name).unlink()
+    for shard in (out / "shards").rglob("*.parquet"):
+        shard.unlink()
+    monkeypatch.setattr(crossfit.fit, "fit", lambda *a, **k: pytest.fail("trained again"))
+    score(data, "--test", "kl", "--out", out, "--resume", *QUICK)
+    assert read(out, "kl").equals(one)
+
+
+def test_too_few_observations_are_a_status(tmp_path, capsys):
+    data, out = write(tmp_path / "in", n=150, few=5), tmp_path / "out"
+    score(data, "--test", "kl", "--out", out, *QUICK[:-1])
+    status = read(out, "kl")["status"]
+    assert status[0] == "too_few" and set(status[1:]) <= {"ok", "doubtful"}
+    assert read(out, "kl")["statistic"].null_count() == 1
+    assert "1 with a class of fewer than 10 observations" in capsys.readouterr().out
+    # two wells of control: no critic at all, and nothing is trained
+    table = np.load(data)
+    keep = np.r_[0, 1, 150 : len(table["x"])]
+    np.savez(
+        tmp_path / "in" / "data.npz", x=table["x"][keep], perturbation=table["perturbation"][keep]
+    )
+    score(data, "--test", "kl", "--out", tmp_path / "none", *QUICK)
+    assert read(tmp_path / "none", "kl")["status"].to_list() == ["too_few"] * 3
+    assert not (tmp_path / "none" / "classes.parquet").exists()
+
+
+def test_a_critic_that_diverges_says_when_and_what_to_do(tmp_path, capsys):
+    data, out = write(tmp_path / "in", n=60), tmp_path / "out"
+    score(data, "--test", "kl", "--out", out, "--rate", "1e38", *QUICK, code=2)
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "at step 100; lower --rate (it was 1e+38)" in said and str(out / "critic") in said
+    assert json.loads((out / "run.json").read_text())["status"] == "failed"
+    score(data, "--test", "kl", "--out", out, "--force", *QUICK)
