@@ -19,7 +19,12 @@ ENCODERS = {
 ROWS, D = 16, {"mlp": 6, "averaged": 200}
 
 
-@pytest.fixture(scope="module", params=ENCODERS)
+# densenet's many shapes take long to compile
+SLOW = {"densenet": pytest.mark.slow}
+KINDS = [pytest.param(name, marks=SLOW.get(name, ())) for name in ENCODERS]
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def made(request):
     """Name, compiled network, parameters, statistics and data of each kind."""
     net = Network(*map(jax.jit, network(ENCODERS[request.param])))
