@@ -1,0 +1,96 @@
+"""The 50-gene screen in single cells: every test of every pair against its truth.
+
+Cells whose axes saturate (truth: separable) and cells in states (truth: disjoint), after the
+genes experiment of "Automated Discovery of Pairwise Interactions from Unstructured Data": one
+critic of all 1,276 classes, both kernels of MMD, nearest neighbours and the additive score, on
+all 1,225 pairs; beside them the same screen with its labels shuffled.
+
+    python -m epistax.benchmarks.fifty --work DIR --out fifty.json
+
+Runs are kept in the working directory: started again, it goes on.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from epistax.benchmarks import harness
+from epistax.benchmarks.harness import Record
+from epistax.distributed.options import Score, Simulate
+
+TESTS = ("kl", "kl:smile", "logform", "logrms", "knn", "mmd", "mmd:matern", "additive")
+TRUTH = {"cells": "separable", "mixture": "disjoint"}
+
+
+def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> Iterator[Record]:
+    """A row a mode, seed and test, and one of how the tests agree."""
+    import polars as pl  # here: the other suites run where it is not installed
+
+    from epistax.distributed.verbs import score, simulate
+
+    for mode in modes:
+        for seed in seeds:
+            folder = work / f"{mode}-{cells}-{seed}"
+            made = simulate.run(
+                Simulate(kind="morphology", mode=mode, cells=cells, seed=seed, quiet=True,
+                         resume=True, out=str(folder))
+            )  # fmt: skip
+            truth = tuple(f"{name}={TRUTH[mode]}" for name in TESTS)
+            for shuffled in (False, True) if seed == seeds[0] else (False,):
+                data = shuffle(folder, seed) if shuffled else Path(made["data"])
+                out = work / f"scores-{data.parent.name}"
+                found = score.run(
+                    Score(data=str(data), test=TESTS, truth=truth, seed=seed, quiet=True,
+                          null="none", resume=True, out=str(out))
+                )  # fmt: skip
+                name = {"mode": mode, "seed": seed, "cells": cells, "shuffled": shuffled}
+                facts = json.loads((out / "run.json").read_text())["facts"]
+                for test, entry in found["tests"].items():
+                    keys = ("truth", "auroc", "average_precision", "positives", "judged", "seconds")
+                    yield {**name, "test": test, **{key: entry[key] for key in keys}}
+                frame = pl.read_parquet(found["scores"])
+                yield {**name, "critic": facts["critic"], **agreement(frame)}
+
+
+def agreement(frame: object) -> Record:
+    """Spearman correlations of the tests' scores over pairs."""
+    columns = [frame.filter(test=name)["score"].to_numpy() for name in TESTS]  # type: ignore[attr-defined]
+    matrix = np.asarray(spearmanr(np.stack(columns, axis=1)).statistic)
+    return {"tests": list(TESTS), "spearman": np.round(matrix, 3).tolist()}
+
+
+def shuffle(folder: Path, seed: int) -> Path:
+    """The screen with its labels drawn at random, beside its truth."""
+    target = folder.with_name(f"{folder.name}-shuffled")
+    target.mkdir(exist_ok=True)
+    with np.load(folder / "data.npz") as held:
+        order = np.random.default_rng([seed, 1]).permutation(len(held["x"]))
+        np.savez(target / "data.npz", x=held["x"], perturbation=held["perturbation"][order])
+    (target / "truth.parquet").write_bytes((folder / "truth.parquet").read_bytes())
+    return target / "data.npz"
+
+
+def main() -> None:
+    """From the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="directory of the runs")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--screens", type=int, default=3, help="seeds 0, 1, ...")
+    parser.add_argument("--cells", type=int, default=300, help="of a pair")
+    parser.add_argument("--modes", nargs="+", default=list(TRUTH), choices=list(TRUTH))
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for row in runs(options.work, options.modes, range(options.screens), options.cells):
+        rows.append(row)
+        print(json.dumps(row), flush=True)
+        result = {"device": harness.device(), "versions": harness.versions(), "rows": rows}
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
