@@ -75,7 +75,11 @@ def judge(
     apart = np.asarray(made.separable)
     for name, value in found.items():
         size = np.abs(value)
-        row = {"test": name, "score": np.round(value, 4).tolist(), **judged(value, ~apart)}
+        row = {
+            "test": name,
+            "score": np.round(value.astype(float), 4).tolist(),
+            **judged(value, ~apart),
+        }
         row |= {"separable_most": float(size[apart].max()), "least": float(size[~apart].min())}
         yield row | said.facts
     curve = curves(said.read)

@@ -28,7 +28,7 @@ from numpy import ndarray
 
 from epistax.benchmarks import harness
 from epistax.benchmarks.harness import Record
-from epistax.engine.interaction import crossfit, nearest, readout
+from epistax.engine.interaction import crossfit, folding, nearest, readout
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.crossfit import Training
 from epistax.engine.interaction.ratiotests import ratio_tests
@@ -66,7 +66,7 @@ def critics(
 ) -> Said:
     """Train and read one critic a fold."""
     kept = np.ones(len(data.count), bool)
-    dealt = crossfit.fold(data, kept, folds=folds, seed=seed, channels=channels)
+    dealt = folding.fold(data, kept, folds=folds, seed=seed, channels=channels)
     begun = time.perf_counter()
     keys = jax.random.split(jax.random.key(seed), 1)
     outcome = crossfit.train(keys, critic, dealt, training, together=together)
@@ -126,7 +126,11 @@ def four(seed: int, *, n: int, shuffle: bool) -> Iterator[Record]:
             curve = curves(said.read)
     apart = np.asarray(made.separable)
     for name, value in found.items():
-        row = {"test": name, "score": np.round(value, 4).tolist(), **judged(value, ~apart)}
+        row = {
+            "test": name,
+            "score": np.round(value.astype(float), 4).tolist(),
+            **judged(value, ~apart),
+        }
         size = np.abs(value)
         row |= {"separable_most": float(size[apart].max())}
         row |= {"inseparable": [float(size[~apart].min()), float(size[~apart].max())]}
@@ -163,7 +167,7 @@ def scores_by_clip(curve: Float[ndarray, "c t"], data: Screen) -> Record:
     """Signed scores of the pairs at every clip."""
     p = data.singles
     scores = curve[1 + p :] - curve[1 + data.pairs.i] - curve[1 + data.pairs.j]
-    return {"score": np.round(scores, 4).tolist()}
+    return {"score": np.round(scores.astype(float), 4).tolist()}
 
 
 def setting(seed: int, *, hit: float, latents: int, loss: str) -> Iterator[Record]:
@@ -195,10 +199,9 @@ def setting(seed: int, *, hit: float, latents: int, loss: str) -> Iterator[Recor
         whole = signed(value.mean(axis=0, keepdims=True), data) - true[None, :]
         yield {
             "estimator": name,
-            "score_errors": np.round(miss[:, rest], 4).tolist(),
-            "crossfit_errors": np.round(whole[0, rest], 4).tolist(),
-            "all_errors": np.round(miss, 4).tolist(),
-            "kl_errors": np.round((value - known[None, :])[:, 1:], 4).tolist(),
+            "score_errors": np.round(miss[:, rest], 3).tolist(),
+            "crossfit_errors": np.round(whole[0, rest], 3).tolist(),
+            "kl_rmse": round(float(np.sqrt(np.mean((value - known[None, :])[:, 1:] ** 2))), 4),
             **({"tau": [float(t) for t in chosen[name]]} if name in chosen else {}),
             **said.facts,
         }

@@ -19,7 +19,7 @@ from epistax.distributed.hooks import EventLog
 from epistax.distributed.options import Score
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.rundir import RunDir
-from epistax.engine.interaction import crossfit, readout, separability
+from epistax.engine.interaction import crossfit, folding, readout, separability
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.crossfit import Training
 from epistax.engine.interaction.ratiotests import RatioTests, ratio_tests
@@ -106,7 +106,7 @@ def trained(run: RunDir, options: Score, data: Prepared, made: Setup) -> Readout
         return None
     channels = None if data.image is None else data.image[2]
     seed = options.seed
-    folds = crossfit.fold(data.screen, made.kept, folds=made.folds, seed=seed, channels=channels)
+    folds = folding.fold(data.screen, made.kept, folds=made.folds, seed=seed, channels=channels)
     keys = jax.random.split(jax.random.key(seed), options.ensemble)
     outcome, log = members(
         run,

@@ -10,7 +10,8 @@ from epistax.distributed.progress import Progress
 from epistax.distributed.rundir import RunDir
 from epistax.engine.interaction import crossfit
 from epistax.engine.interaction.critic import Critic
-from epistax.engine.interaction.crossfit import Folds, Outcome, Training
+from epistax.engine.interaction.crossfit import Outcome, Training
+from epistax.engine.interaction.folding import Folds
 from epistax.engine.mesh import mesh
 
 

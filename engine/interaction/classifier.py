@@ -22,9 +22,10 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from epistax.engine.interaction import critic as critics
-from epistax.engine.interaction import crossfit
+from epistax.engine.interaction import folding
 from epistax.engine.interaction.critic import Critic
-from epistax.engine.interaction.crossfit import Folds, Outcome, Training
+from epistax.engine.interaction.crossfit import Outcome, Training
+from epistax.engine.interaction.folding import Folds
 from epistax.engine.interaction.readout import hidden_of
 from epistax.engine.screen import Screen
 
@@ -74,7 +75,7 @@ def lesson(
     """
     stands = np.repeat(np.arange(len(screen.count)), screen.count)
     if block is None:
-        units = crossfit.deal(screen, folds=MEMBERS, seed=seed)
+        units = folding.deal(screen, folds=MEMBERS, seed=seed)
         half = units[np.r_[0, np.cumsum(screen.units)][stands] + screen.unit]
     else:
         half = (np.random.default_rng(seed).permutation(int(block.max()) + 1) % MEMBERS)[block]
@@ -83,7 +84,7 @@ def lesson(
     asked = (screen.count > 0) & (np.arange(len(screen.count)) < last)
     kept = asked & (np.min(held, axis=0) > 0)
     how = {"folds": MEMBERS, "seed": seed, "channels": channels, "group": half}
-    return Lesson(crossfit.fold(screen, kept, **how), half, kept, int((asked & ~kept).sum()))
+    return Lesson(folding.fold(screen, kept, **how), half, kept, int((asked & ~kept).sum()))
 
 
 def training(rows: int, *, batch: int = BATCH, most: int = STEPS[1]) -> Training:
@@ -102,7 +103,7 @@ def embed(
 
     def hidden(k: int, rows: Int[ndarray, "m"]) -> Hidden:
         member = jax.tree.map(lambda v: v[k], outcome.best)
-        taken = crossfit.standardised(x, rows, channels, of=learned)
+        taken = folding.standardised(x, rows, channels, of=learned)
         return hidden_of(member.params["encoder"], member.stats, taken, critic)
 
     parts = [hidden(k, np.flatnonzero(taught.half == k)) for k in range(MEMBERS)]

@@ -16,7 +16,8 @@ from numpy import ndarray
 
 from epistax.engine.interaction import critic as critics
 from epistax.engine.interaction.critic import Critic
-from epistax.engine.interaction.crossfit import Folds, Outcome
+from epistax.engine.interaction.crossfit import Outcome
+from epistax.engine.interaction.folding import Folds
 from epistax.engine.nets.encoders import network
 
 BLOCK = 4096  # observations that are read at once

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from epistax.engine.interaction import critic as critics
-from epistax.engine.interaction import crossfit, readout
+from epistax.engine.interaction import crossfit, folding, readout
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.crossfit import Training
 from epistax.engine.mesh import mesh
@@ -41,7 +41,7 @@ def raw(params, x, critic, members):
 )
 def test_unequal_classes_do_not_move_the_log_ratio(critic):
     # A4, A5: T = 2 y - 2 whatever the shares of the classes
-    data = crossfit.fold(two(20_000, 0.1), np.ones(2, bool), folds=2, seed=0)
+    data = folding.fold(two(20_000, 0.1), np.ones(2, bool), folds=2, seed=0)
     out = crossfit.train(
         jax.random.split(jax.random.key(0), 1), critic, data, Training(400, rate=1e-2)
     )
@@ -94,7 +94,7 @@ def test_folds_hold_whole_wells_of_every_class():
     wells = np.arange(600) // 10
     codes = np.repeat([[-1, -1], [-1, 0], [-1, 1], [0, 1]], 150, axis=0)
     made = screen(np.arange(600.0, dtype=np.float32)[:, None], codes, p=2, well=wells)
-    data = crossfit.fold(made, np.array([True, True, False, True]), folds=3, seed=1)
+    data = folding.fold(made, np.array([True, True, False, True]), folds=3, seed=1)
     assert data.count.tolist() == [[50, 50, 50]] * 3 and data.units.tolist() == [[5, 5, 5]] * 3
     assert data.members.tolist() == [[-1, -1], [-1, 0], [0, 1]]
     group = np.repeat(np.arange(3), 150)
@@ -102,7 +102,7 @@ def test_folds_hold_whole_wells_of_every_class():
     assert all(len(set(group[of_well == w])) == 1 for w in set(of_well))
     assert len(set(of_well)) == 45  # the class left out is in no fold
     np.testing.assert_allclose(data.x.mean(), 0, atol=1e-6)
-    again = crossfit.fold(made, np.array([True, True, False, True]), folds=3, seed=2)
+    again = folding.fold(made, np.array([True, True, False, True]), folds=3, seed=2)
     assert not np.array_equal(again.rows, data.rows)
 
 
@@ -115,7 +115,7 @@ def test_a_member_is_never_shown_its_own_fold():
 
 
 def test_poison_in_a_fold_reaches_only_its_own_reading():
-    data = crossfit.fold(two(300, 0.5), np.ones(2, bool), folds=3, seed=0)
+    data = folding.fold(two(300, 0.5), np.ones(2, bool), folds=3, seed=0)
     critic, training = Critic(SMALL), Training(20, batch=32, chunk=20)
     keys, bad, trained = jax.random.split(jax.random.key(0), 1), data.x.copy(), []
     bad[data.ends[1] : data.ends[2]] = 1e4
@@ -129,7 +129,7 @@ def test_poison_in_a_fold_reaches_only_its_own_reading():
 
 
 def test_a_loss_that_is_no_number_ends_the_training():
-    data = crossfit.fold(two(300, 0.5), np.ones(2, bool), folds=2, seed=0)
+    data = folding.fold(two(300, 0.5), np.ones(2, bool), folds=2, seed=0)
     bad = data.x.copy()
     bad[0] = np.nan
     keys = jax.random.split(jax.random.key(0), 1)
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_ends_the_training():
 
 
 def test_seeds_and_folds_together_are_those_alone():
-    data = crossfit.fold(two(400, 0.5), np.ones(2, bool), folds=2, seed=0)
+    data = folding.fold(two(400, 0.5), np.ones(2, bool), folds=2, seed=0)
     critic, training = Critic(SMALL, loss="nre_a"), Training(40, batch=64, chunk=20)
     keys = jax.random.split(jax.random.key(3), 2)
     both = crossfit.train(keys, critic, data, training)
@@ -153,7 +153,7 @@ def test_seeds_and_folds_together_are_those_alone():
 
 
 def test_resumed_equals_uninterrupted():
-    data = crossfit.fold(two(400, 0.5), np.ones(2, bool), folds=2, seed=0)
+    data = folding.fold(two(400, 0.5), np.ones(2, bool), folds=2, seed=0)
     critic, training = Critic(SMALL), Training(60, batch=64, chunk=20)
     keys, kept = jax.random.split(jax.random.key(3), 1), {}
 
@@ -169,7 +169,7 @@ def test_resumed_equals_uninterrupted():
 
 def test_eight_devices_are_one_and_hold_an_eighth_each():
     # rows are no multiple of the devices
-    data = crossfit.fold(two(1003, 0.5), np.ones(2, bool), folds=2, seed=0)
+    data = folding.fold(two(1003, 0.5), np.ones(2, bool), folds=2, seed=0)
     critic, training = Critic(SMALL), Training(30, batch=64, chunk=15)
     keys = jax.random.split(jax.random.key(0), 2)
     one = crossfit.train(keys, critic, data, training)
@@ -185,7 +185,7 @@ def test_eight_devices_are_one_and_hold_an_eighth_each():
 
 
 def test_what_is_read_is_the_members_own_log_ratio():
-    data = crossfit.fold(two(500, 0.4), np.ones(2, bool), folds=2, seed=0)
+    data = folding.fold(two(500, 0.4), np.ones(2, bool), folds=2, seed=0)
     critic, training = Critic(SMALL), Training(20, batch=64, chunk=20)
     out = crossfit.train(jax.random.split(jax.random.key(0), 2), critic, data, training)
     read = readout.read(out, critic, data)
