@@ -18,6 +18,7 @@ from epistax.distributed.report.sections.blocks import (
     percent,
     plural,
 )
+from epistax.distributed.report.sections.critic import critic
 from epistax.distributed.report.sections.embedding import embedding
 from epistax.distributed.report.sections.known import FLAGS
 from epistax.distributed.report.sections.matrix import matrices
@@ -36,7 +37,7 @@ def section(run: Run) -> Section:
     folder = run.path / "figures"
     drawn, missing = pictures(pairs, folder)
     blocks: list[Block] = [Text(read(run)), *excluded(run, pairs), found(run), *embedding(run)]
-    blocks += [*known(run), Heading("Strongest pairs")]
+    blocks += [*critic(run), *known(run), Heading("Strongest pairs")]
     blocks += [strongest(pairs, test) for test in pairs.tests]
     blocks += [Heading("Pair matrices"), *matrices(pairs, folder)]
     blocks += [Heading("Pictures"), Figures(drawn)] if drawn else []

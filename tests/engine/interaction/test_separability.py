@@ -96,7 +96,9 @@ def test_a_constant_of_the_critic_is_taken_off_and_told():
     _, moved = run(made, exact(off=0.7)[1])
     np.testing.assert_allclose(moved.kl.value, plain.kl.value, atol=2e-3)
     assert (np.asarray(moved.seen.shift) > 0.5).all()
-    assert np.asarray(doubtful(moved.seen)).all() and not np.asarray(doubtful(plain.seen)).any()
+    # (of AB too few controls carry the weights, however good the critic)
+    assert np.asarray(doubtful(moved.seen)).all()
+    assert np.asarray(doubtful(plain.seen)).tolist() == [True, False]
     # mc takes it at its word, once a class
     (_, a), (_, b) = (run(made, r, estimator="mc") for r in (read, exact(off=0.7)[1]))
     np.testing.assert_allclose(b.kl.value - a.kl.value, -0.7, atol=2e-3)
