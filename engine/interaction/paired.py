@@ -248,7 +248,10 @@ def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
 
 def in_order(parts: Iterator[tuple[Batch, Any]], asked: Int[ndarray, "k"]) -> Any:
     """Results of batches as one on the host, in the order asked for, their padding left away."""
-    parts = list(parts)  # all are under way before the first is waited for
+    # all are under way before the first is waited for; but programs of several host devices, queued
+    # on few cores, can wait for one another's threads for ever
+    on_host = jax.default_backend() == "cpu"
+    parts = [(batch, jax.block_until_ready(found) if on_host else found) for batch, found in parts]
     index = np.concatenate([batch.index[: batch.real] for batch, _ in parts])
     place = np.argsort(index, kind="stable")
     order = place[np.searchsorted(index[place], asked)]
