@@ -17,6 +17,7 @@ from epistax.distributed.crossfitted import members
 from epistax.distributed.errors import BadInput
 from epistax.distributed.hooks import EventLog
 from epistax.distributed.options import Score
+from epistax.distributed.options.score import CRITIC
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.rundir import RunDir
 from epistax.engine.interaction import crossfit, folding, readout, separability
@@ -27,11 +28,10 @@ from epistax.engine.interaction.readout import Readout
 from epistax.engine.nets.encoders import Encoder, network
 from epistax.engine.stats.divergence import doubtful
 
-FAMILIES = ("kl", "logform", "logrms")
 LEAST = 10  # observations below which a critic cannot know a class
 SMALL, MANY = 1000, 100_000  # observations of a class, of a screen
 FEW = 100  # classes up to which each has weights of its own
-BATCH, EPOCHS, STEPS = 1024, 12, (1500, 6000)
+BATCHES, EPOCHS, STEPS = {"vectors": 1024, "images": 256}, 12, (1500, 6000)
 CLASS = {
     "a": pl.String,
     "b": pl.String,
@@ -57,7 +57,7 @@ class Setup:
 
 def asked(options: Score) -> list[str]:
     """The tests asked for that need a critic."""
-    return [name for name in options.test if name.partition(":")[0] in FAMILIES]
+    return [name for name in options.test if name.partition(":")[0] in CRITIC]
 
 
 def setup(options: Score, data: Prepared) -> Setup:
@@ -78,9 +78,10 @@ def setup(options: Score, data: Prepared) -> Setup:
     kept = (screen.count >= LEAST) & (screen.units >= folds)
     rows = int(screen.count[kept].sum())
     least, most = STEPS
-    steps = options.steps or int(np.clip(EPOCHS * rows // BATCH, least, most))
+    batch = BATCHES["vectors" if image is None else "images"]
+    steps = options.steps or int(np.clip(EPOCHS * rows // batch, least, most))
     rate = options.rate or (3e-3 if image is None else 1e-3)
-    training = Training(steps=steps, batch=BATCH, rate=rate)
+    training = Training(steps=steps, batch=batch, rate=rate)
     few = kept.sum() <= FEW
     loss, head = ("nre_a", "linear") if few else ("softmax", "embedding")
     critic = Critic(encoder, loss=options.loss or loss, head=options.head or head)

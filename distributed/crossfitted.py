@@ -46,7 +46,8 @@ def members(
             training,
             progress=(begun, jax.tree.map(jax.numpy.asarray, state)),
             hooks=[kept, log, Watch(progress, show)],
-            together=not image,  # a convolution of several weights is slow on a CPU
+            # a convolution of several weights is slow on a CPU
+            together=not image or jax.default_backend() != "cpu",
             mesh=mesh() if several else None,
         )
     if outcome.diverged is not None:

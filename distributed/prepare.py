@@ -14,6 +14,7 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.screentable import ScreenTable
 from epistax.distributed.formats.where import listed
 from epistax.distributed.options import Score
+from epistax.distributed.options.score import CRITIC
 from epistax.engine import screen as screens
 from epistax.engine.interaction import nearest
 from epistax.engine.interaction.nearest import Space
@@ -22,7 +23,7 @@ from epistax.engine.stats import maineffects, normalise
 
 REMEDY = "name it with --control, or choose --center fit for a screen of doubles alone"
 SAMPLE = 400  # residuals that stand for a single; five times as many for the control
-AGAINST = ("knn", "kl", "logform", "logrms")  # tests that compare every class with the control
+AGAINST = ("knn", *CRITIC)  # tests that compare every class with the control
 VECTORS = ("additive", "mmd", "cosine", "severity", "knn")  # tests that pixels tell nothing to
 CROWDED = 20  # perturbations below which a fit of main effects has little to go by
 

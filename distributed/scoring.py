@@ -15,8 +15,9 @@ import numpy as np
 import polars as pl
 from jax.sharding import Mesh
 
-from epistax.distributed.critics import FAMILIES, Critics
+from epistax.distributed.critics import Critics
 from epistax.distributed.options import Score
+from epistax.distributed.options.score import CRITIC
 from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.status import TESTED, WORD
@@ -100,7 +101,7 @@ class Scorer:
 
     def status(self, name: str, pairs: np.ndarray) -> np.ndarray:
         """`ok`, `no_single` (a member was not measured alone), `few` or `too_few` observations."""
-        if name.partition(":")[0] in FAMILIES:
+        if name.partition(":")[0] in CRITIC:
             assert self.critics is not None
             return self.critics.status()[pairs].astype(WORD)
         a, b, ab, control = self.counts(pairs)
@@ -133,7 +134,7 @@ class Scorer:
         if family in ("cosine", "severity"):
             statistic = self.shape(family, form or "sum", pairs)
             return {"statistic": statistic, "score": np.maximum(statistic, 0)}
-        if family in FAMILIES:
+        if family in CRITIC:
             assert self.critics is not None
             return self.critics.test(name, pairs)
         if family == "knn":

@@ -11,6 +11,7 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.relations import by_stem, read_relations
 from epistax.distributed.formats.sheets import open_parquet
 from epistax.distributed.formats.where import listed
+from epistax.distributed.options.score import CRITIC
 from epistax.engine.stats.metrics import auroc, average_precision
 
 COLUMNS = {  # the first that is there
@@ -18,7 +19,7 @@ COLUMNS = {  # the first that is there
     "mmd": ("disjoint", "interacting"),
     "cosine": ("same_pathway",),
     "severity": ("same_pathway",),
-    **dict.fromkeys(("kl", "logform", "logrms", "knn"), ("separable", "same_gene")),
+    **dict.fromkeys((*CRITIC, "knn"), ("separable", "same_gene")),
 }
 MEMBERS = {"a": pl.String, "b": pl.String}
 REVERSED = ("separable", "disjoint")  # columns that are true where there is no interaction

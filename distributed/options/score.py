@@ -30,6 +30,7 @@ TESTS = (
     "logform",
     "logrms",
 )
+CRITIC = ("kl", "logform", "logrms")  # tests that a critic answers
 TAIL = Rule(lambda v: 0 < v <= 0.5, "a share above 0 and at most 0.5")
 
 
@@ -86,7 +87,8 @@ class Score(RunOptions, ScreenOptions):
     )
     null: str = option(
         "spectral",
-        "where p-values come from: {choices}; spectral is calibrated and costs next to nothing",
+        "where p-values come from: {choices}; spectral is calibrated and costs next to nothing; "
+        "those of kl and logform are always of the wells' error and the critic's",
         choices=("spectral", "gamma", "multiplier", "permutation", "none"),
         metavar="NAME",
         group="tests",

@@ -2,8 +2,8 @@
 
 Wells (or observations, where there are none) of each class are dealt into k folds; member k is
 trained on all folds but its own and read on that one. How long it trains is what the other
-members' held-out losses say: nothing of a fold decides about the critic that reads it. Folds and
-seeds are one axis, trained together or in turn.
+members' held-out losses say: its own never decides. Folds and seeds are one axis, trained together
+or in turn.
 """
 
 import functools

@@ -60,16 +60,18 @@ def ratio_tests(
             yield paired.Batch(at, real, (length,))
 
     def over(
-        function: Callable[..., Any], classes: Int[ndarray, "k"], *args: Any, **how: Any
+        function: Callable[..., Any],
+        classes: Int[ndarray, "k"],
+        beside: tuple[Int[ndarray, "k ..."], ...],
+        *args: Any,
+        **how: Any,
     ) -> Any:
-        """The function on all classes, in batches of equal padding, in order."""
-        parts = []
+        """The function on classes and what stands beside them, in batches of equal padding."""
+        parts, how = [], {"control": control, **how}
         for batch in batches(classes):
-            cut = [jnp.asarray(v[batch.index], jnp.int32) for v in (classes, *args[0])]
-            run = each(
-                mesh, function, split=len(cut), length=batch.lengths[0], control=control, **how
-            )
-            parts.append((batch, run(*cut, *args[1:])))
+            cut = [jnp.asarray(v[batch.index], jnp.int32) for v in (classes, *beside)]
+            run = each(mesh, function, split=len(cut), length=batch.lengths[0], **how)
+            parts.append((batch, run(*cut, *args)))
         return paired.in_order(iter(parts), np.arange(len(classes)))
 
     singles = number[: 1 + p][kept[: 1 + p]]
