@@ -7,7 +7,7 @@ classes.parquet a row a class: its divergence from the control and how far to tr
 
 import functools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
@@ -20,7 +20,7 @@ from epistax.distributed.options import Score
 from epistax.distributed.options.score import CRITIC
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.rundir import RunDir
-from epistax.engine.interaction import crossfit, folding, readout, separability
+from epistax.engine.interaction import crossfit, folding, readout, separability, wellnulls
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.crossfit import Training
 from epistax.engine.interaction.ratiotests import RatioTests, ratio_tests
@@ -31,6 +31,7 @@ from epistax.engine.stats.divergence import doubtful
 LEAST = 10  # observations below which a critic cannot know a class
 SMALL, MANY = 1000, 100_000  # observations of a class, of a screen
 FEW = 100  # classes up to which each has weights of its own
+BLOCK = 4096  # pairs whose null draws are held at once
 BATCHES, EPOCHS, STEPS = {"vectors": 1024, "images": 256}, 12, (1500, 6000)
 CLASS = {
     "a": pl.String,
@@ -183,10 +184,24 @@ class Critics:
         value, se = (np.asarray(v, np.float64) for v in getattr(found, family))
         p = np.full(len(value), np.nan)
         if family != "logrms" and self.options.null != "none":
-            p = separability.p_values(value, se, separability.excess(value, se))
+            p = self.p_values(family, form or "bridge", value, se)
         status = np.where(self.trusted(form or "bridge")[at], "ok", "doubtful")
         parts = {"statistic": value, "score": np.abs(value), "se": se, "p": p}
         return {key: v[at] for key, v in parts.items()} | {"status": status}
+
+    def p_values(
+        self, family: str, estimator: str, value: np.ndarray, se: np.ndarray
+    ) -> np.ndarray:
+        """Of all pairs that can be tested, by --null: normal, or by draws of the wells."""
+        sd, method = separability.excess(value, se), self.options.null
+        if method not in get_args(wellnulls.Method):
+            return separability.p_values(value, se, sd)
+        null = self.tests(estimator).null(method, self.options.draws)
+        pairs, found = self.all(estimator)[0], []
+        for at in np.array_split(np.arange(len(pairs)), -(-len(pairs) // BLOCK) or 1):
+            draws = getattr(null(pairs[at]), family)
+            found.append(wellnulls.p_values(value[at], np.asarray(draws, np.float64), sd))
+        return np.concatenate(found)
 
     @functools.cache  # noqa: B019
     def trusted(self, estimator: str) -> np.ndarray:

@@ -88,7 +88,7 @@ class Score(RunOptions, ScreenOptions):
     null: str = option(
         "spectral",
         "where p-values come from: {choices}; spectral is calibrated and costs next to nothing; "
-        "those of kl and logform are always of the wells' error and the critic's",
+        "for kl and logform it is normal, and the wells' and the critic's error are its width",
         choices=("spectral", "gamma", "multiplier", "permutation", "none"),
         metavar="NAME",
         group="tests",

@@ -10,10 +10,11 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
-from epistax.engine.interaction import paired, separability
+from epistax.engine.interaction import paired, separability, wellnulls
 from epistax.engine.interaction.arms import grouped, padded
 from epistax.engine.interaction.readout import Readout, ratios, seen
 from epistax.engine.interaction.separability import Classes, Statistics
+from epistax.engine.interaction.wellnulls import Draws, Method
 from epistax.engine.mesh import copied, devices, each
 from epistax.engine.screen import Screen
 from epistax.engine.stats import divergence
@@ -30,6 +31,7 @@ class RatioTests(NamedTuple):
     test: Callable[[Int[ndarray, "b"]], Statistics]  # of positions in screen.pairs
     alone: Classes  # control and singles, by their number among the classes kept
     tau: float
+    null: Callable[..., Callable[[Int[ndarray, "b"]], Draws]]  # of a method and a number of draws
 
 
 def ratio_tests(
@@ -83,15 +85,30 @@ def ratio_tests(
     alone = over(separability.of_classes, singles, (), data, clip, estimator=estimator)
     shared = copied(jax.tree.map(jnp.asarray, alone), mesh)
 
+    def classes_of(pairs: Int[ndarray, "b"]) -> tuple[Int[ndarray, "b"], Int[ndarray, "b 2"]]:
+        members = [number[1 + np.asarray(side)[pairs]] for side in screen.pairs]
+        return number[1 + p + pairs], np.stack(members, axis=1)
+
     def test(pairs: Int[ndarray, "b"]) -> Statistics:
-        members = np.stack(
-            [number[1 + screen.pairs.i[pairs]], number[1 + screen.pairs.j[pairs]]], 1
-        )
-        doubles = number[1 + p + pairs]
+        doubles, members = classes_of(pairs)
         rest = ((members,), data, shared, clip)
         return over(separability.of_pairs, doubles, *rest, estimator=estimator)
 
-    return RatioTests(test, alone, float(tau))
+    def null(method: Method, draws: int) -> Callable[[Int[ndarray, "b"]], Draws]:
+        how = {"estimator": estimator, "method": method, "draws": draws}
+        rest = (copied(jax.random.key(seed), mesh), data, clip)
+        nobody = np.zeros((len(singles), 2), int)
+        first = over(wellnulls.of_classes, singles, (nobody,), *rest, **how).kl
+
+        def of_pairs(pairs: Int[ndarray, "b"]) -> Draws:
+            doubles, members = classes_of(pairs)
+            found = over(wellnulls.of_classes, doubles, (members,), *rest, **how)
+            kl = found.kl - first[members[:, 0]] - first[members[:, 1]]
+            return Draws(kl, found.logform)
+
+        return of_pairs
+
+    return RatioTests(test, alone, float(tau), null)
 
 
 def common_clip(over: Callable[..., Any], classes: Int[ndarray, "k"], data: Readout) -> float:

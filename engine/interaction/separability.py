@@ -23,7 +23,7 @@ from scipy import special, stats
 from epistax.engine.interaction.readout import Readout, Seen, ratios, seen
 from epistax.engine.stats import divergence
 from epistax.engine.stats.divergence import ESTIMATORS, Diagnostics, Ratios
-from epistax.engine.stats.influence import INFLUENCES, Influence, centred, variance
+from epistax.engine.stats.influence import INFLUENCES, Influence, centred, of_units, variance
 from epistax.engine.types import Scalar
 
 TOGETHER = 8  # classes that are worked on at once
@@ -82,15 +82,8 @@ def of_class(
     estimator: str,
 ) -> Classes:
     """Estimates are made fold by fold, each with one member, and averaged."""
-    of_p, of_q = ratios(rows, data, which), ratios(reference, data, which)
-    held = Ratios(of_p, of_q, rows.mask, reference.mask)
-    folds = of_p.shape[0]
-
-    def look(fold: Ratios) -> tuple[Scalar, Influence, Diagnostics]:
-        found = ESTIMATORS[estimator](fold, tau), INFLUENCES[estimator](fold, tau)
-        return *found, divergence.diagnose(fold, tau)
-
-    value, effect, seen_of = jax.vmap(look)(held)
+    value, effect, seen_of = by_fold(which, rows, reference, data, tau, estimator)
+    folds = len(value)
     own = jnp.sum(jax.vmap(variance)(effect.p, rows.unit, rows.mask)) / folds**2
     worst = jnp.argmax(jnp.abs(seen_of.shift))
     whole = Diagnostics(
@@ -98,6 +91,24 @@ def of_class(
         seen_of.shift[worst],
     )  # fmt: skip
     return Classes(jnp.mean(value), own, effect.q / folds, whole)
+
+
+def by_fold(
+    which: Int[Array, ""],
+    rows: Seen,
+    reference: Seen,
+    data: Readout,
+    tau: Scalar,
+    estimator: str,
+) -> tuple[Float[Array, "k"], Influence, Diagnostics]:
+    """One class's KL to the control by each fold's member, and what every row adds to it."""
+    of_p, of_q = ratios(rows, data, which), ratios(reference, data, which)
+
+    def look(fold: Ratios) -> tuple[Scalar, Influence, Diagnostics]:
+        found = ESTIMATORS[estimator](fold, tau), INFLUENCES[estimator](fold, tau)
+        return *found, divergence.diagnose(fold, tau)
+
+    return jax.vmap(look)(Ratios(of_p, of_q, rows.mask, reference.mask))
 
 
 def of_pairs(
@@ -132,14 +143,19 @@ def of_pairs(
 
 def logs(form: Float[Array, "k m"], rows: Seen) -> tuple[Statistic, Statistic]:
     """Mean and root mean square of T_ij - T_i - T_j over all folds' rows."""
-    folds, length = form.shape
-    unit = rows.unit + length * jnp.arange(folds)[:, None]
-    flat, unit, mask = (v.reshape(-1) for v in (form, unit, rows.mask))
+    flat, mask = form.reshape(-1), rows.mask.reshape(-1)
     zero = jnp.zeros_like(flat)
     mean, rms = (f(flat, zero, zero, mask) for f in (divergence.log_form, divergence.log_rms))
-    of_mean = jnp.sqrt(variance(centred(flat, mask), unit, mask))
-    of_rms = jnp.sqrt(variance(centred(flat**2, mask), unit, mask)) / (2 * rms)
-    return Statistic(mean, of_mean), Statistic(rms, of_rms)
+    of_mean, of_square = (jnp.sqrt(jnp.sum(on_mean(v, rows) ** 2)) for v in (form, form**2))
+    return Statistic(mean, of_mean), Statistic(rms, of_square / (2 * rms))
+
+
+def on_mean(values: Float[Array, "k m"], rows: Seen) -> Float[Array, "km"]:
+    """Departures of the units from the mean over all folds' rows, as wide as `of_units` says."""
+    folds, length = values.shape
+    unit = rows.unit + length * jnp.arange(folds)[:, None]
+    flat, unit, mask = (v.reshape(-1) for v in (values, unit, rows.mask))
+    return of_units(centred(flat, mask), unit, mask)
 
 
 def excess(value: Float[ndarray, "q"], se: Float[ndarray, "q"]) -> float:

@@ -90,10 +90,20 @@ def relative(values: Float[Array, "n"], mask: Bool[Array, "n"]) -> Float[Array, 
 
 def variance(influence: Float[Array, "n"], unit: Int[Array, "n"], mask: Bool[Array, "n"]) -> Scalar:
     """Of a sum of influences whose rows come in independent units, numbered below n."""
+    return jnp.sum(of_units(influence, unit, mask) ** 2)
+
+
+def of_units(
+    influence: Float[Array, "n"], unit: Int[Array, "n"], mask: Bool[Array, "n"]
+) -> Float[Array, "n"]:
+    """The departure of each unit's share from their mean, so wide that its squares sum to variance.
+
+    nan where there is one unit only, 0 past the last.
+    """
     size = influence.shape[0]
     by_unit = jax.ops.segment_sum(jnp.where(mask, influence, 0), unit, num_segments=size)
     there = jax.ops.segment_max(mask.astype(jnp.int32), unit, num_segments=size) > 0
     count = jnp.sum(there)
     departure = jnp.where(there, by_unit - jnp.sum(by_unit) / jnp.maximum(count, 1), 0)
     inflated = count / jnp.maximum(count - 1, 1)
-    return jnp.where(count > 1, jnp.sum(departure**2) * inflated, jnp.nan)
+    return jnp.where(count > 1, departure * jnp.sqrt(inflated), jnp.nan)

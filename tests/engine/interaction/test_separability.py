@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import norm
+from scipy.stats import kstest, norm
 
-from epistax.engine.interaction import separability
+from epistax.engine.interaction import separability, wellnulls
 from epistax.engine.interaction.ratiotests import ratio_tests
 from epistax.engine.interaction.readout import Readout
 from epistax.engine.mesh import mesh
@@ -141,3 +141,49 @@ def test_the_critics_own_error_is_found_among_separable_pairs(sd):
         separability.p_values(np.array([0.5]), np.array([0.3]), 0.4), 2 * norm.sf(1.0)
     )
     assert separability.excess(np.array([0.1, -0.1, 0.05]), np.ones(3)) == 0
+
+
+@pytest.mark.parametrize("method", ["multiplier", "permutation"])
+def test_draws_of_the_wells_are_as_wide_as_the_standard_error(method):
+    made, read, _ = exact()
+    tests, found = run(made, read)
+    drawn = tests.null(method, 4000)(np.array([0, 1]))
+    for name in ("kl", "logform"):
+        draws, se = getattr(drawn, name), np.asarray(getattr(found, name).se)
+        assert draws.shape == (2, 4032)  # whole chunks
+        np.testing.assert_allclose(draws.std(axis=1), se, rtol=0.05, atol=1e-5)
+        np.testing.assert_allclose(draws.mean(axis=1), 0, atol=0.06 * se.max())
+    # AB and AC share A and the control, and their draws do
+    assert np.corrcoef(drawn.kl)[0, 1] > 0.2
+
+
+def test_draws_do_not_depend_on_company_padding_or_devices():
+    made, read, _ = exact(n=(400, 300, 310, 290, 70, 190))
+    of_both = run(made, read)[0].null("permutation", 64)
+    of_eight = run(made, read, mesh=mesh(8))[0].null("permutation", 64)
+    one, both, eight = of_both(np.array([0])), of_both(np.array([0, 1])), of_eight(np.array([0, 1]))
+    for a, b, c in zip(one, both, eight, strict=True):
+        np.testing.assert_allclose(a[0], b[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(b, c, rtol=1e-4, atol=1e-6)
+
+
+def test_p_values_of_a_separable_pair_are_uniform():
+    p = []
+    for seed in range(60):
+        tests, found = run(*exact(seed=seed)[:2], pairs=(0,))
+        draws = tests.null("permutation", 512)(np.array([0])).kl
+        p.append(wellnulls.p_values(np.asarray(found.kl.value), draws, 0.0)[0])
+    assert kstest(p, "uniform").pvalue > 0.01
+
+
+def test_the_critics_error_is_folded_into_drawn_p_values():
+    value, draws = np.array([0.5, -0.2]), np.zeros((2, 99))
+    closed = (1 + 99 * 2 * norm.sf(np.abs(value) / 0.4)) / 100
+    np.testing.assert_allclose(wellnulls.p_values(value, draws, 0.4), closed)
+    np.testing.assert_allclose(wellnulls.p_values(value, draws, 0.0), 0.01)
+    rng = np.random.default_rng(0)
+    draws = rng.normal(scale=0.3, size=(2, 20_000))
+    wide = wellnulls.p_values(value, draws, 0.4)
+    np.testing.assert_allclose(wide, 2 * norm.sf(np.abs(value) / 0.5), atol=0.01)
+    draws[1, 3] = np.nan  # one well alone has no departure
+    assert np.isnan(wellnulls.p_values(value, draws, 0.4)[1])
