@@ -89,6 +89,20 @@ def setup(options: Score, data: Prepared) -> Setup:
     return Setup(critic, training, folds, kept)
 
 
+def left_out(data: Prepared, made: Setup) -> list[str]:
+    """Of what a critic cannot know, a line; a control too small for it leaves out everything."""
+    screen, kept = data.screen, made.kept
+    there = screen.count > 0
+    what = f"{LEAST} observations, in as many wells as there are folds ({made.folds})"
+    if not kept[0]:
+        n, units = screen.count[0], screen.units[0]
+        had = f"the control has {n:,} in {units:,}" if n else "there is no control"
+        return [f"no critic: {had}; it needs at least {what}"]
+    few = int((there & ~kept).sum())
+    total = int(there.sum())
+    return [f"critic: {few:,} of {total:,} classes left out, with fewer than {what}"] if few else []
+
+
 def default_folds(data: Prepared) -> int:
     """More where observations are few: what a critic is not shown costs it more there."""
     screen = data.screen

@@ -66,8 +66,10 @@ def describe(summary: Mapping[str, Any]) -> str:
     if "composed" in summary:
         lines.append(f"composed: {summary['composed']}")
     lines.append(f"report: {summary['report']}")
-    which = f" --test {next(iter(summary['tests']))}" if len(summary["tests"]) > 1 else ""
-    lines.append(f"next:   epistax discover {summary['scores']}{which} --out DIR")
+    tested = [name for name, entry in summary["tests"].items() if entry["tested"]]
+    if tested:
+        which = f" --test {tested[0]}" if len(summary["tests"]) > 1 else ""
+        lines.append(f"next:   epistax discover {summary['scores']}{which} --out DIR")
     return "\n".join(lines)
 
 

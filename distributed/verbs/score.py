@@ -64,6 +64,8 @@ def run(options: Score) -> dict[str, Any]:
             if embedding is not None:
                 scorer.data, facts = embed.embedded(directory, options, data, embedding, progress)
             if made is not None:
+                for line in critics.left_out(scorer.data, made):
+                    progress.say(line)
                 read = critics.trained(directory, options, scorer.data, made)
                 scorer.critics = critics.Critics(options, scorer.data, made, read)
             runner = backend(options.executor, options.workers)

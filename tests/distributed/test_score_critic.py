@@ -81,16 +81,36 @@ def test_too_few_observations_are_a_status(tmp_path, capsys):
     status = read(out, "kl")["status"]
     assert status[0] == "too_few" and set(status[1:]) <= {"ok", "doubtful"}
     assert read(out, "kl")["statistic"].null_count() == 1
-    assert "1 with a class of fewer than 10 observations" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "1 with a class of fewer than 10 observations" in told.out and "next:" in told.out
+    assert "critic: 1 of 7 classes left out, with fewer than 10 observations" in told.err
     # two wells of control: no critic at all, and nothing is trained
     table = np.load(data)
     keep = np.r_[0, 1, 150 : len(table["x"])]
     np.savez(
         tmp_path / "in" / "data.npz", x=table["x"][keep], perturbation=table["perturbation"][keep]
     )
-    score(data, "--test", "kl", "--out", tmp_path / "none", *QUICK)
+    score(data, "--test", "kl", "--out", tmp_path / "none", *QUICK[:-1])
     assert read(tmp_path / "none", "kl")["status"].to_list() == ["too_few"] * 3
     assert not (tmp_path / "none" / "classes.parquet").exists()
+    told = capsys.readouterr()
+    assert "no critic: the control has 2 in 2; it needs at least 10 observations" in told.err
+    assert "kl: 0 pairs tested" in told.out and "next:" not in told.out
+
+
+def test_a_real_screen_of_two_control_wells_has_too_few_for_a_critic(shared_data, tmp_path, capsys):
+    columns = {"label": "templateSymbol,querySymbol", "guide": "templateRID,queryRID"}
+    score(
+        shared_data / "horn2011_mapk/horn2011_long.csv.gz",
+        *(word for name, value in columns.items() for word in (f"--{name}-col", value)),
+        "--features", "nrCells,area,intensity", "--batch-col", "Platebarcode", "--log2",
+        "--control", "Ctrl_Fluc", "--center", "none", "--test", "kl", "--out", tmp_path / "run",
+    )  # fmt: skip
+    told = capsys.readouterr()
+    assert "left out: 754 of a perturbation with itself" in told.err
+    assert "the control has 2 in 2" in told.err
+    status = read(tmp_path / "run", "kl")["status"]
+    assert set(status) == {"too_few"} and len(status) == 4753
 
 
 def test_a_critic_that_diverges_says_when_and_what_to_do(tmp_path, capsys):
