@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from epistax.benchmarks import harness
 from epistax.benchmarks.harness import Record
@@ -28,8 +27,7 @@ TRUTH = {"cells": "separable", "mixture": "disjoint"}
 
 def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> Iterator[Record]:
     """A row a mode, seed and test, and one of how the tests agree."""
-    import polars as pl  # here: the other suites run where it is not installed
-
+    # here: the other suites run where polars is not installed
     from epistax.distributed.verbs import score, simulate
 
     for mode in modes:
@@ -52,15 +50,7 @@ def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> 
                 for test, entry in found["tests"].items():
                     keys = ("truth", "auroc", "average_precision", "positives", "judged", "seconds")
                     yield {**name, "test": test, **{key: entry[key] for key in keys}}
-                frame = pl.read_parquet(found["scores"])
-                yield {**name, "critic": facts["critic"], **agreement(frame)}
-
-
-def agreement(frame: object) -> Record:
-    """Spearman correlations of the tests' scores over pairs."""
-    columns = [frame.filter(test=name)["score"].to_numpy() for name in TESTS]  # type: ignore[attr-defined]
-    matrix = np.asarray(spearmanr(np.stack(columns, axis=1)).statistic)
-    return {"tests": list(TESTS), "spearman": np.round(matrix, 3).tolist()}
+                yield {**name, "critic": facts["critic"], **found["agreement"]}
 
 
 def shuffle(folder: Path, seed: int) -> Path:

@@ -1,7 +1,7 @@
 """The pair matrix as SVG: one test above the diagonal, another below, genes ordered by pathway.
 
-A square's title names its pair and figures. Colour goes with the square root of the statistic: R,
-MMD² and cos² are squared lengths, and few of them are large.
+A square's title names its pair and figures. Colour goes with the square root of the score, the
+statistic's size: R, MMD² and cos² are squared lengths, and few of them are large.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from scipy.spatial.distance import pdist
 
 from epistax.distributed.report.curves import COLOURS
 from epistax.distributed.report.sections.blocks import number, printable
-from epistax.distributed.report.sections.pairs import symbol
+from epistax.distributed.report.sections.pairs import size, symbol
 
 # one hue from light to dark: the same order to every reader
 RAMP = ("#f7fbff", "#deebf7", "#c6dbef", "#9ecae1", "#6baed6", "#4292c6", "#2171b5", "#08519c",
@@ -36,18 +36,18 @@ class Layer:
     @classmethod
     def of(cls, test: str, frame: pl.DataFrame) -> "Layer":
         """From the rows of a test."""
-        kept = frame.select("a", "b", "statistic", "q_value", "status")
+        kept = frame.select("a", "b", "statistic", "score", "q_value", "status")
         rows = {(row["a"], row["b"]): row for row in kept.iter_rows(named=True)}
-        values = frame["statistic"].drop_nulls().to_numpy()
+        values = frame["score"].drop_nulls().to_numpy()
         full = float(np.quantile(values, FULL)) if len(values) else 0.0
         return cls(test, rows, full)
 
     def colour(self, pair: tuple[str, str]) -> str:
         """By the square root of the share of the full colour."""
-        value = self.rows.get(pair, {}).get("statistic")
+        value = self.rows.get(pair, {}).get("score")
         if not isinstance(value, float):
             return ABSENT
-        return shade((max(value, 0) / self.full) ** 0.5 if self.full > 0 else 0.0)
+        return shade((value / self.full) ** 0.5 if self.full > 0 else 0.0)
 
     def title(self, pair: tuple[str, str]) -> str:
         """`APO1 + APO6: R 19.4, q 4e-29`."""
@@ -75,9 +75,9 @@ def order(
     """By pathway, inside a pathway by average linkage of the scores; without pathways by that."""
     place = {name: k for k, name in enumerate(names)}
     matrix = np.full((len(names), len(names)), np.nan)
-    for a, b, value in rows.select("a", "b", "statistic").iter_rows():
+    for a, b, value in rows.select("a", "b", "score").iter_rows():
         if a in place and b in place and value is not None:
-            matrix[place[a], place[b]] = matrix[place[b], place[a]] = max(value, 0) ** 0.5
+            matrix[place[a], place[b]] = matrix[place[b], place[a]] = value**0.5
     have = ~np.isnan(matrix)
     mean = np.where(have, matrix, 0).sum(1) / np.maximum(have.sum(1), 1)
     filled = np.where(have, matrix, mean[:, None])
@@ -179,7 +179,7 @@ def legend(above: Layer, below: Layer, x: int, y: int) -> list[str]:
         for step in range(40):
             at = f'x="{x + 4 * step}" y="{line}" width="4" height="10"'
             out.append(f'<rect {at} fill="{shade(step / 39)}"/>')
-        text = f"{symbol(layer.test)}, {layer.test}" + (f", {where}" if where else "")
+        text = f"{size(layer.test)}, {layer.test}" + (f", {where}" if where else "")
         style = 'font-size="10" fill="#333333"'
         out.append(f'<text x="{x + 170}" y="{line + 9}" {style}>{escape(text)}</text>')
         for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed import critics, embed, known
+from epistax.distributed.agreement import agreement
 from epistax.distributed.backends import backend
 from epistax.distributed.components import compared
 from epistax.distributed.driver import execute
@@ -84,6 +85,8 @@ def run(options: Score) -> dict[str, Any]:
         if "additive" in tests(options) and not data.residual:
             used, common = -scorer.additivity.contrast[1], scorer.additivity.scale()
             summary["tests"]["additive"]["scale"] = {"used": used, "common": common}
+        if (alike := agreement(frame, tests(options))) is not None:
+            summary["agreement"] = alike
         summary |= recalled(directory, frame, scorer, labels, summary["tests"])
         if embedding is not None:
             against = compared(options, data, embedding, labels, summary["tests"])

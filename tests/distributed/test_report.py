@@ -210,6 +210,14 @@ def test_headlines_are_those_of_the_summary(read, demo):
         assert row[head.index("found")] == f"{known['found']} of {known['total']}"
 
 
+def test_the_agreement_of_the_tests_is_shown(read, demo):
+    found = json.loads((demo / "scores/summary.json").read_text())["agreement"]
+    head, rows = read.table("How alike the tests rank 120 pairs")
+    assert found["pairs"] == 120 and list(head)[1:] == [row[0] for row in rows] == list(TESTS)
+    for row, own in zip(rows, found["spearman"], strict=True):
+        assert [number(v) for v in row[1:]] == pytest.approx(own, abs=6e-3)
+
+
 def test_discovery_tables_are_those_of_the_summary(read, demo):
     summary = json.loads((demo / "discover-additive/summary.json").read_text())
     head, rows = read.table("Share of the top 5")

@@ -296,7 +296,8 @@ def test_nothing_that_runs_or_loads_survives_in_a_picture():
 def test_colours_rise_with_the_root_of_the_statistic():
     frame = pl.DataFrame(
         {"a": list("ABCDE"), "b": list("VWXYZ"), "statistic": [-1.0, 0.0, 0.25, 1.0, None],
-         "q_value": [None] * 5, "status": ["ok"] * 4 + ["few"]},
+         "score": [0.0, 0.0, 0.25, 1.0, None], "q_value": [None] * 5,
+         "status": ["ok"] * 4 + ["few"]},
         schema_overrides={"q_value": pl.Float64},
     )  # fmt: skip
     layer = matrices.Layer(matrices.Layer.of("additive", frame).test,
@@ -313,7 +314,7 @@ def test_the_order_puts_alike_rows_together():
     names = list("ABCDEF")
     rows = [(a, b, 9.0 if (a in "ACE") == (b in "ACE") else 0.0)
             for k, a in enumerate(names) for b in names[k + 1 :]]  # fmt: skip
-    frame = pl.DataFrame(rows, schema=["a", "b", "statistic"], orient="row")
+    frame = pl.DataFrame(rows, schema=["a", "b", "score"], orient="row")
     found = "".join(matrices.order(names, frame, {}, ()))
     assert {frozenset(found[:3]), frozenset(found[3:])} == {frozenset("ACE"), frozenset("BDF")}
     by = matrices.order(names, frame, {"A": "x", "B": "x", "C": "y"}, ("y", "x"))

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from epistax.distributed.options.score import CRITIC
 from epistax.distributed.report import matrices as drawing
 from epistax.distributed.report.sections.blocks import Block, Figure, Figures, Text, plural
-from epistax.distributed.report.sections.pairs import Pairs, symbol
+from epistax.distributed.report.sections.pairs import Pairs, size
 
 MOST = 150  # perturbations of one matrix: what a page and an eye can hold
-FAMILIES = ("additive", "mmd", "cosine")
+FAMILIES = ("additive", "mmd", "cosine", *CRITIC, "knn")
 
 
 def matrices(pairs: Pairs, folder: Path) -> Iterator[Block]:
@@ -26,9 +27,9 @@ def matrices(pairs: Pairs, folder: Path) -> Iterator[Block]:
     yield Text(described(pairs, first, names))
     out = []
     for below in [*tests[1:]] or [first]:
-        caption = f"Above the diagonal {symbol(first)} ({first}), below {symbol(below)} ({below})."
+        caption = f"Above the diagonal {size(first)} ({first}), below {size(below)} ({below})."
         if below == first:
-            caption = f"{symbol(first)} ({first})."
+            caption = f"{size(first)} ({first})."
         svg = drawing.matrix(ordered, known.pathway, layers[first], layers[below])
         both = "-".join(dict.fromkeys(("matrix", first, below)))
         name = re.sub("[^a-z0-9]+", "-", both.lower())
@@ -54,10 +55,10 @@ def described(pairs: Pairs, test: str, names: list[str]) -> str:
     if len(names) < len(pairs.names):
         total = plural(len(pairs.names), "perturbation")
         text = f"The {len(names):,} of {total} in the strongest pairs by {test}"
-    by = f"average-linkage clustering of {symbol(test)}"
+    by = f"average-linkage clustering of {size(test)}"
     if pairs.known.pathway:
         by = f"pathway and, inside a pathway, {by}"
     return (
-        f"{text}, ordered by {by}. Colour goes with the square root of the statistic and is full "
+        f"{text}, ordered by {by}. Colour goes with the square root of the size and is full "
         "from its 99.5 % quantile; point at a square for its pair and figures."
     )

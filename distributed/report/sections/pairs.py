@@ -34,6 +34,7 @@ SYMBOLS = {
     "logform": "ΔT",
     "logrms": "rms ΔT",
 }
+SIGNED = ("knn", "kl", "logform")
 
 
 def symbol(test: str) -> str:
@@ -41,6 +42,11 @@ def symbol(test: str) -> str:
     family, _, form = test.partition(":")
     text = SYMBOLS.get(family, test)
     return f"{text}({form or 'sum'})" if family == "severity" else text
+
+
+def size(test: str) -> str:
+    """How the score of a test is written: the size of its statistic."""
+    return f"|{symbol(test)}|" if test.partition(":")[0] in SIGNED else symbol(test)
 
 
 @dataclass(frozen=True, eq=False)

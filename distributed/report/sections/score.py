@@ -37,7 +37,7 @@ def section(run: Run) -> Section:
     folder = run.path / "figures"
     drawn, missing = pictures(pairs, folder)
     blocks: list[Block] = [Text(read(run)), *excluded(run, pairs), found(run), *embedding(run)]
-    blocks += [*critic(run), *known(run), Heading("Strongest pairs")]
+    blocks += [*alike(run), *critic(run), *known(run), Heading("Strongest pairs")]
     blocks += [strongest(pairs, test) for test in pairs.tests]
     blocks += [Heading("Pair matrices"), *matrices(pairs, folder)]
     blocks += [Heading("Pictures"), Figures(drawn)] if drawn else []
@@ -104,6 +104,17 @@ def found(run: Run) -> Table:
         tuple(tuple(row[k] for k in kept) for row in rows),
         names=2,
     )
+
+
+def alike(run: Run) -> Iterator[Table]:
+    """How far the tests rank pairs alike; nothing of one test."""
+    found = run.summary.get("agreement")
+    if found:
+        head = ("", *found["tests"])
+        rows = [(name, *(fixed(v, 2) for v in row))
+                for name, row in zip(found["tests"], found["spearman"], strict=True)]  # fmt: skip
+        over = plural(found["pairs"], "pair")
+        yield Table(f"How alike the tests rank {over}: Spearman's correlation", head, tuple(rows))
 
 
 def known(run: Run) -> Iterator[Table]:
