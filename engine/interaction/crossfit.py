@@ -17,6 +17,7 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
+from jaxtyping import Key as KeyArray
 from numpy import ndarray
 
 from epistax.engine import fit
@@ -87,8 +88,7 @@ def train(
     step = stepper(critic, training, mesh)
     held = jnp.asarray(watched(data.ends), jnp.int32)
     begun, state = progress or (0, begin(keys, critic, data, training))
-    names = jax.vmap(lambda key: jax.vmap(functools.partial(jax.random.fold_in, key))(
-        jnp.arange(folds)))(keys).reshape(-1)  # fmt: skip
+    names = streams(keys, folds)[:, 1]
     names = copied(names, mesh)
     seen: list[Info] = []
     diverged = None
@@ -132,16 +132,14 @@ def begin(keys: Keys, critic: Critic, data: Folds, training: Training) -> Progre
     prior = np.log(rows / rows.sum(axis=1, keepdims=True))
 
     def one(key: Key, k: Int[Array, ""], log_prior: Float[Array, "c"]) -> fit.Train:
-        params, stats = critics.start(jax.random.fold_in(key, k), critic, x, members)
+        params, stats = critics.start(key, critic, x, members)
         own = {"net": stats, "fold": k, "log_prior": log_prior}
         own |= {"mean": params, "age": jnp.int32(0)}
         return fit.trainable(params, optimiser(training), own)
 
-    over_folds = jax.vmap(one, in_axes=(None, 0, 0))
-    every = jax.vmap(over_folds, in_axes=(0, None, None))(
-        keys, jnp.arange(folds), jnp.asarray(prior, jnp.float32)
-    )
-    state = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:]), every)
+    each = (jnp.arange(folds), jnp.asarray(prior, jnp.float32))
+    over_seeds = (jnp.concatenate([v] * len(keys)) for v in each)
+    state = jax.vmap(one)(streams(keys, folds)[:, 0], *over_seeds)
     count = len(keys) * folds
     return Progress(
         state,
@@ -149,6 +147,12 @@ def begin(keys: Keys, critic: Critic, data: Folds, training: Training) -> Progre
         jnp.full(count, jnp.inf),
         jnp.zeros(count, jnp.int32),
     )
+
+
+def streams(keys: Keys, folds: int) -> KeyArray[Array, "m 2"]:
+    """Of every member, seeds by folds, the key of its start and that of its steps."""
+    own = jax.vmap(lambda key: jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(folds)))
+    return jax.vmap(jax.random.split)(own(keys).reshape(-1))
 
 
 class Placed(NamedTuple):

@@ -35,7 +35,7 @@ def made(wells=40, cells=2, effect=3.0, seed=0, alone=None):
 def taught(screen, steps=200, seed=0, **how):
     how = {"classes": "singles", "seed": seed} | how
     lesson = classifier.lesson(screen, **how)
-    training = Training(steps, batch=64, rate=1e-3, decay=1e-4, chunk=20)
+    training = Training(steps, batch=64, rate=3e-3, decay=1e-4, chunk=20)
     return lesson, trained(lesson, training, seed)
 
 
