@@ -2,11 +2,12 @@
 
 critic/         the newest states of the training, for --resume
 critic.jsonl    a line for every look at the held-out loss
+critic-free.*   the same of the one whose rank is not bounded, where both are tried
 classes.parquet a row a class: its divergence from the control and how far to trust it
 """
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import jax
@@ -15,13 +16,12 @@ import polars as pl
 
 from epistax.distributed.crossfitted import members
 from epistax.distributed.errors import BadInput
-from epistax.distributed.hooks import EventLog
 from epistax.distributed.options import Score
 from epistax.distributed.options.score import CRITIC
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.rundir import RunDir
 from epistax.engine.interaction import crossfit, folding, readout, separability, wellnulls
-from epistax.engine.interaction.critic import Critic
+from epistax.engine.interaction.critic import Critic, leanest
 from epistax.engine.interaction.crossfit import Training
 from epistax.engine.interaction.ratiotests import RatioTests, ratio_tests
 from epistax.engine.interaction.readout import Readout
@@ -50,7 +50,7 @@ CLASS = {
 class Setup:
     """What is trained on what."""
 
-    critic: Critic
+    critics: tuple[Critic, ...]  # with ever more freedom; the held-out loss chooses
     training: Training
     folds: int
     kept: np.ndarray  # classes that a critic can know
@@ -86,7 +86,19 @@ def setup(options: Score, data: Prepared) -> Setup:
     few = kept.sum() <= FEW
     loss, head = ("nre_a", "linear") if few else ("softmax", "embedding")
     critic = Critic(encoder, loss=options.loss or loss, head=options.head or head)
-    return Setup(critic, training, folds, kept)
+    return Setup(ranked(critic, options, data, kept), training, folds, kept)
+
+
+def ranked(critic: Critic, options: Score, data: Prepared, kept: np.ndarray) -> tuple[Critic, ...]:
+    """The critic of the rank asked for; else, of vectors, that of the singles and the unbounded."""
+    if options.rank is not None and critic.head != "linear":
+        raise BadInput(f"--rank: {options.rank} is of --head linear; this head is {critic.head}")
+    singles = int(kept[1 : 1 + data.screen.singles].sum())
+    if options.rank is not None:
+        return (replace(critic, rank=options.rank),)
+    if critic.head != "linear" or data.image is not None or not 0 < singles < kept.sum() - 1:
+        return (critic,)
+    return replace(critic, rank=singles), critic
 
 
 def left_out(data: Prepared, made: Setup) -> list[str]:
@@ -124,31 +136,43 @@ def trained(run: RunDir, options: Score, data: Prepared, made: Setup) -> Readout
     seed = options.seed
     folds = folding.fold(data.screen, made.kept, folds=made.folds, seed=seed, channels=channels)
     keys = jax.random.split(jax.random.key(seed), options.ensemble)
-    outcome, log = members(
-        run,
-        "critic",
-        keys,
-        made.critic,
-        folds,
-        made.training,
-        image=data.image is not None,
-        quiet=options.quiet,
-        remedy=f"; lower --rate (it was {made.training.rate:g})",
-    )
-    run.note(critic=facts(options, made, outcome, log))
-    return readout.read(outcome, made.critic, folds)
+    found = []
+    for name, critic in zip(("critic", "critic-free"), made.critics, strict=False):
+        outcome, log = members(
+            run,
+            name,
+            keys,
+            critic,
+            folds,
+            made.training,
+            image=data.image is not None,
+            quiet=options.quiet,
+            remedy=f"; lower --rate (it was {made.training.rate:g})",
+        )
+        best = min(log.read(), key=lambda line: np.mean(line["held_loss"]))
+        found.append((critic, outcome, best))
+    losses = [float(np.mean(best["held_loss"])) for _, _, best in found]
+    critic, outcome, best = found[leanest(losses)]
+    tried = {str(one.rank or "free"): loss for (one, _, _), loss in zip(found, losses, strict=True)}
+    run.note(critic=facts(options, made, critic, outcome, best) | {"held_losses": tried})
+    return readout.read(outcome, critic, folds)
 
 
-def facts(options: Score, made: Setup, outcome: crossfit.Outcome, log: EventLog) -> dict[str, Any]:
+def facts(
+    options: Score,
+    made: Setup,
+    critic: Critic,
+    outcome: crossfit.Outcome,
+    best: dict[str, Any],
+) -> dict[str, Any]:
     """What was trained and how well it tells classes apart on what it was not trained on."""
-    best = min(log.read(), key=lambda line: np.mean(line["held_loss"]))
-    classes = int(made.kept.sum())
     return {
-        "classes": classes,
-        "encoder": made.critic.encoder.kind,
-        "widths": list(made.critic.encoder.widths),
-        "loss": made.critic.loss,
-        "head": made.critic.head,
+        "classes": int(made.kept.sum()),
+        "encoder": critic.encoder.kind,
+        "widths": list(critic.encoder.widths),
+        "loss": critic.loss,
+        "head": critic.head,
+        "rank": critic.rank,
         "folds": made.folds,
         "members": made.folds * options.ensemble,
         "steps": outcome.at.ravel().tolist(),

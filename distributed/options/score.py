@@ -197,6 +197,14 @@ class Score(RunOptions, ScreenOptions):
         group="critic",
         auto="linear up to 100 classes, else embedding",
     )
+    rank: int | None = option(
+        None,
+        "directions that the log-ratios of a linear head have in common",
+        metavar="R",
+        rule=POSITIVE,
+        group="critic",
+        auto="of vectors as many as perturbations, unless more tell held-out classes better",
+    )
     folds: int | None = option(
         None,
         "the critic that reads an observation is trained on the wells of the other folds",

@@ -5,16 +5,22 @@ B.1: f(y, k) = w_k . phi(y) + b_k, one encoder for all classes, trained on pairs
 class (NRE-A, eq. 30-31) or, by default, as the classifier whose logits it is ("softmax": all
 classes are contrasted at once, and the c(y) that it leaves open cancels in ratios of classes).
 
+Log-ratios that the singles span, as eq. 6 has it of separable pairs, are few directions for many
+classes; a head of that rank learns each from all classes and errs less where two are far apart.
+What a pair has beyond them shows in the held-out loss, by which `leanest` chooses.
+
 What the classes' frequencies add to f is known exactly and is added to the critic's raw scores
 inside the loss. Hence raw scores are log-ratios: T_k(y) = raw_k(y) - raw_0(y) (eq. 29).
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from epistax.engine.nets.encoders import Encoder, network
@@ -22,6 +28,7 @@ from epistax.engine.types import Info, Key
 
 Params: TypeAlias = dict[str, Any]
 EMBEDDING = 64  # numbers a class embedding has
+NEAR = 0.005  # share of the loss that more freedom must save to be worth having
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,11 @@ class Critic:
     loss: Literal["softmax", "nre_a"] = "softmax"
     negatives: Literal["prior", "uniform"] = "prior"  # of nre_a: the law of the contrasted class
     head: Literal["linear", "embedding"] = "linear"
+    rank: int | None = None  # of the linear head's log-ratios; None: as many as there are classes
+
+    def __post_init__(self) -> None:
+        if self.rank is not None and (self.rank < 1 or self.head != "linear"):
+            raise ValueError(f"`rank` is {self.rank}; give 1 or more, to a linear head")
 
 
 def start(
@@ -42,14 +54,22 @@ def start(
     net = network(critic.encoder)
     params, stats = net.init(k_encoder, x[:2])
     wide = jax.eval_shape(net.apply, params, stats, x[:2]).shape[1]
-    if critic.head == "linear":
-        weight = jax.random.normal(k_head, (members.shape[0], wide)) / jnp.sqrt(float(wide))
+    scale = 1 / jnp.sqrt(float(wide))
+    if critic.rank is not None:
+        head = {
+            "direction": 0.3 * jax.random.normal(k_head, (members.shape[0], critic.rank)),
+            "lift": scale * jax.random.normal(k_lift, (critic.rank, wide)),
+            "shared": jnp.zeros(wide),  # the c(y) that log-ratios do not see
+            "bias": jnp.zeros(members.shape[0]),
+        }
+    elif critic.head == "linear":
+        weight = jax.random.normal(k_head, (members.shape[0], wide)) * scale
         head = {"weight": 0.1 * weight, "bias": jnp.zeros(members.shape[0])}
     else:
         known = int(members.max()) + 2  # the control is the last, as -1 says
         head = {
             "class": 0.3 * jax.random.normal(k_head, (known, EMBEDDING)),
-            "lift": jax.random.normal(k_lift, (EMBEDDING, wide)) / jnp.sqrt(float(wide)),
+            "lift": jax.random.normal(k_lift, (EMBEDDING, wide)) * scale,
             "tilt": jnp.zeros(EMBEDDING),
         }
     return {"encoder": params, "head": head}, stats
@@ -64,6 +84,8 @@ def weights(
     """
     if "weight" in head:
         return head["weight"], head["bias"]
+    if "direction" in head:
+        return head["direction"] @ head["lift"] + head["shared"][None, :], head["bias"]
     table = head["class"]
     first, second = members[:, 0], members[:, 1]
     double, single = (first >= 0)[:, None], (second >= 0)[:, None]
@@ -71,6 +93,11 @@ def weights(
     # the control is v_0 = table[-1], which index -1 reads
     v = jnp.where(double, one + other + one * other, jnp.where(single, one, table[-1:]))
     return v @ head["lift"], v @ head["tilt"]
+
+
+def leanest(losses: Sequence[float]) -> int:
+    """Which of critics with ever more freedom: the first of, or near, the lowest held-out loss."""
+    return int(np.flatnonzero(np.asarray(losses) <= (1 + NEAR) * np.min(losses))[0])
 
 
 def offset(log_prior: Float[Array, "c"], critic: Critic) -> Float[Array, "c"]:

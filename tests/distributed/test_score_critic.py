@@ -8,6 +8,7 @@ from epistax import cli
 from epistax.engine.interaction import crossfit
 
 QUICK = ("--steps", "200", "--folds", "2", "--quiet")
+LONGER = ("--steps", "500", *QUICK[2:])
 
 
 def write(folder, n=400, seed=0, few=0, wells=False):
@@ -39,7 +40,7 @@ def read(out, test):
 
 def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_path):
     data, out = write(tmp_path / "in", wells=True), tmp_path / "out"
-    score(data, "--test", "kl", "--test", "kl:smile", "--test", "logrms", "--out", out, *QUICK)
+    score(data, "--test", "kl", "--test", "kl:smile", "--test", "logrms", "--out", out, *LONGER)
     summary = json.loads((out / "summary.json").read_text())
     for test in ("kl", "kl:smile", "logrms"):
         assert summary["tests"][test]["truth"] == "separable"
@@ -53,10 +54,13 @@ def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_p
     facts = json.loads((out / "run.json").read_text())["facts"]["critic"]
     assert facts["classes"] == 7 and facts["folds"] == 2 and facts["loss"] == "nre_a"
     assert facts["accuracy"] > 1 / 7
+    assert facts["rank"] == 3 and set(facts["held_losses"]) == {"3", "free"}
+    assert facts["held_loss"] == facts["held_losses"]["3"]
+    assert "weights of rank 3) of 7 classes" in (out / "report.html").read_text()
     classes = pl.read_parquet(out / "classes.parquet")
     assert classes["a"].to_list() == ["A", "B", "C", "A", "A", "B"]
     assert classes.filter(a="A", b="C")["kl"][0] == pytest.approx(4, abs=1.2)
-    assert (out / "critic.jsonl").read_text().count("\n") == 2
+    assert (out / "critic.jsonl").read_text().count("\n") == 5
 
 
 def test_the_same_seed_gives_the_same_figures_and_resume_trains_no_further(tmp_path, monkeypatch):
@@ -111,6 +115,26 @@ def test_a_real_screen_of_two_control_wells_has_too_few_for_a_critic(shared_data
     assert "the control has 2 in 2" in told.err
     status = read(tmp_path / "run", "kl")["status"]
     assert set(status) == {"too_few"} and len(status) == 4753
+
+
+def test_a_pair_with_a_direction_of_its_own_takes_the_bound_off(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    hit = {"control": (0, 0, 0), "A": (2, 0, 0), "B": (0, 0, 0), "A+B": (2, 0, 3)}
+    label = np.repeat(list(hit), 1000)
+    x = rng.normal(size=(len(label), 3)) + np.repeat(list(hit.values()), 1000, axis=0)
+    np.savez(tmp_path / "data.npz", x=x.astype(np.float32), perturbation=label)
+    words = ("--test", "kl", *LONGER)
+    for name, rank in (("auto", ()), ("one", ("--rank", "1"))):
+        score(tmp_path / "data.npz", *words, *rank, "--out", tmp_path / name)
+    facts = [json.loads((tmp_path / name / "run.json").read_text())["facts"]["critic"]
+             for name in ("auto", "one")]  # fmt: skip
+    assert facts[1]["rank"] == 1 and list(facts[1]["held_losses"]) == ["1"]
+    assert facts[0]["held_loss"] < facts[1]["held_loss"]
+    assert read(tmp_path / "auto", "kl")["statistic"][0] == pytest.approx(4.5, abs=1.0)
+    score(tmp_path / "data.npz", *words, "--head", "embedding", "--rank", "2",
+          "--out", tmp_path / "no", code=2)  # fmt: skip
+    assert "--rank: 2 is of --head linear" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 def test_a_critic_that_diverges_says_when_and_what_to_do(tmp_path, capsys):

@@ -28,9 +28,10 @@ def critic(run: Run) -> Iterator[Block]:
         return
     yield Heading("Critic")
     steps = facts["steps"]
+    bound = f" of rank {facts['rank']}" if facts.get("rank") else ""
     yield Text(
         f"A {facts['encoder']} critic ({'-'.join(map(str, facts['widths']))}, {facts['head']} "
-        f"weights) of {facts['classes']:,} classes, trained by {LOSSES[facts['loss']]} in "
+        f"weights{bound}) of {facts['classes']:,} classes, trained by {LOSSES[facts['loss']]} in "
         f"{facts['folds']} folds of {min(steps):,} to {max(steps):,} steps: every observation is "
         f"judged by one that never saw its well. Right for {facts['accuracy']:.1%} of held-out "
         f"observations; a draw among classes is right for {1 / facts['classes']:.1%}."

@@ -36,8 +36,9 @@ def raw(params, x, critic, members):
         Critic(Encoder("mlp", (64,)), loss="nre_a"),
         Critic(Encoder("mlp", (64,)), loss="nre_a", negatives="uniform"),
         Critic(Encoder("mlp", (64,)), loss="softmax"),
+        Critic(Encoder("mlp", (64,)), loss="nre_a", rank=1),
     ],
-    ids=["nre_a", "nre_a, uniform negatives", "softmax"],
+    ids=["nre_a", "nre_a, uniform negatives", "softmax", "nre_a of rank 1"],
 )
 def test_unequal_classes_do_not_move_the_log_ratio(critic):
     # A4, A5: T = 2 y - 2 whatever the shares of the classes
@@ -88,6 +89,31 @@ def test_embedding_heads_compose_pairs_from_their_members():
     pair = v[0] + v[2] + v[0] * v[2]  # the last row is the control's
     np.testing.assert_allclose(weight, np.stack([v[3], v[0], v[2], pair, pair]) @ lift, rtol=1e-5)
     np.testing.assert_allclose(bias, np.stack([v[3], v[0], v[2], pair, pair]) @ tilt, rtol=1e-5)
+
+
+def test_log_ratios_of_a_head_of_rank_r_span_r_directions():
+    members = jnp.asarray([(-1, -1), (-1, 0), (-1, 1), (-1, 2), (0, 1), (0, 2), (1, 2)])
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(50, 3)), jnp.float32)
+    for rank, directions in ((2, 2), (None, 6)):
+        critic = Critic(SMALL, loss="nre_a", rank=rank)
+        params, _ = critics.start(jax.random.key(0), critic, x, members)
+        head = params["head"] | {"bias": jnp.arange(7.0)}
+        if rank is not None:  # what all classes share is no direction of ratios
+            head["shared"] = jnp.linspace(-3.0, 3.0, 16)
+        scores = np.asarray(raw(params | {"head": head}, x, critic, members))
+        ratio = scores - scores[:, :1]
+        assert np.linalg.matrix_rank(ratio - ratio.mean(axis=0), tol=1e-3) == directions
+    with pytest.raises(ValueError, match="`rank` is 0"):
+        Critic(SMALL, rank=0)
+    with pytest.raises(ValueError, match="linear head"):
+        Critic(SMALL, head="embedding", rank=2)
+
+
+def test_more_freedom_is_taken_where_it_predicts_better():
+    assert critics.leanest([0.8616, 0.8622]) == 0
+    assert critics.leanest([0.8620, 0.8616]) == 0  # by less than it costs
+    assert critics.leanest([0.7433, 0.7238]) == 1
+    assert critics.leanest([0.75, 0.73, 0.729]) == 1
 
 
 def test_folds_hold_whole_wells_of_every_class():
