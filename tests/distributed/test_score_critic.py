@@ -79,6 +79,22 @@ def test_the_same_seed_gives_the_same_figures_and_resume_trains_no_further(tmp_p
     assert read(out, "kl").equals(one)
 
 
+def test_images_have_a_critic_that_convolves(tmp_path):
+    made, out = tmp_path / "made", tmp_path / "out"
+    flags = ("--cells", "12", "--size", "16", "--quiet", "--out", str(made))
+    assert cli.main(["simulate", "images", *flags]) == 0
+    words = ("--test", "kl", "--widths", "4,4", "--steps", "3", "--quiet", "--out", out)
+    score(made / "data.npz", *words)
+    rows = read(out, "kl")
+    truth = pl.read_parquet(made / "truth.parquet")
+    assert rows.select("a", "b").equals(truth.select("a", "b").sort("a", "b"))
+    assert rows["statistic"].is_finite().all()
+    facts = json.loads((out / "run.json").read_text())["facts"]["critic"]
+    assert (facts["encoder"], facts["folds"], facts["rank"]) == ("strided", 2, None)
+    entry = json.loads((out / "summary.json").read_text())["tests"]["kl"]
+    assert entry["truth"] == "separable" and entry["judged"] == 6
+
+
 def test_too_few_observations_are_a_status(tmp_path, capsys):
     data, out = write(tmp_path / "in", n=150, few=5), tmp_path / "out"
     score(data, "--test", "kl", "--out", out, *QUICK[:-1])
