@@ -7,7 +7,8 @@ all 1,225 pairs; beside them the same screen with its labels shuffled.
 
     python -m epistax.benchmarks.fifty --work DIR --out fifty.json
 
-Runs are kept in the working directory: started again, it goes on.
+Runs are kept in the working directory: started again, it goes on. --pictures writes a matrix a mode
+of the first screen: a test's scores above the diagonal, the truth below, genes by pathway.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from epistax.distributed.options import Score, Simulate
 
 TESTS = ("kl", "kl:smile", "logform", "logrms", "knn", "mmd", "mmd:matern", "additive")
 TRUTH = {"cells": "separable", "mixture": "disjoint"}
+DRAWN = {"cells": "kl", "mixture": "mmd"}
 
 
 def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> Iterator[Record]:
@@ -53,6 +55,41 @@ def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> 
                 yield {**name, "critic": facts["critic"], **found["agreement"]}
 
 
+def picture(work: Path, mode: str, seed: int, cells: int, out: Path) -> None:
+    """Scores of the mode's own test against the truth, pathways side by side."""
+    import polars as pl
+
+    from epistax.distributed.report import matrices, pictures
+
+    test, column = DRAWN[mode], TRUTH[mode]
+    folder = work / f"{mode}-{cells}-{seed}"
+    pathway = dict(pl.read_parquet(folder / "genes.parquet").select("gene", "pathway").iter_rows())
+    scores = pl.read_parquet(work / f"scores-{folder.name}" / "scores.parquet").filter(test=test)
+    groups = sorted(set(pathway.values()))
+    names = matrices.order(sorted(pathway), scores, pathway, groups)
+    place = {name: k for k, name in enumerate(names)}
+    grid = np.full((len(names), len(names)), np.nan)
+    full = float(np.quantile(scores["score"].to_numpy(), matrices.FULL))
+    both = scores.join(pl.read_parquet(folder / "truth.parquet"), on=["a", "b"])
+    for a, b, score, apart in both.select("a", "b", "score", column).iter_rows():
+        low, high = sorted((place[a], place[b]))
+        grid[low, high] = min(score / full, 1) ** 0.5
+        grid[high, low] = 0.0 if apart else 1.0
+    figure, axes = pictures.canvas(height=5.6)
+    axes.imshow(np.ma.masked_invalid(grid), cmap="Blues", vmin=0, vmax=1)
+    runs_of = matrices.runs([pathway[name] for name in names])
+    middle = [first + (n - 1) / 2 for _, first, n in runs_of]
+    axes.set_yticks(middle, [group for group, _, _ in runs_of], fontsize=6)
+    axes.set_xticks([])
+    for _, first, _ in runs_of[1:]:
+        for line in (axes.axhline, axes.axvline):
+            line(first - 0.5, color="0.6", lw=0.4)
+    axes.set_title(f"above: {test}; below: pairs that are not {column}", fontsize=9)
+    _, png = pictures.rendered(mode, figure)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f"fifty-{mode}.png").write_bytes(png)
+
+
 def shuffle(folder: Path, seed: int) -> Path:
     """The screen with its labels drawn at random, beside its truth."""
     target = folder.with_name(f"{folder.name}-shuffled")
@@ -72,6 +109,7 @@ def main() -> None:
     parser.add_argument("--screens", type=int, default=3, help="seeds 0, 1, ...")
     parser.add_argument("--cells", type=int, default=300, help="of a pair")
     parser.add_argument("--modes", nargs="+", default=list(TRUTH), choices=list(TRUTH))
+    parser.add_argument("--pictures", type=Path, help="folder of the matrices")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -80,6 +118,8 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         result = {"device": harness.device(), "versions": harness.versions(), "rows": rows}
         options.out.write_text(json.dumps(result, indent=1) + "\n")
+    for mode in options.modes if options.pictures else ():
+        picture(options.work, mode, 0, options.cells, options.pictures)
 
 
 if __name__ == "__main__":
