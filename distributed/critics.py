@@ -220,22 +220,23 @@ class Critics:
         every, found = self.all(form or "bridge")
         at = np.searchsorted(every, pairs)
         value, se = (np.asarray(v, np.float64) for v in getattr(found, family))
-        p = np.full(len(value), np.nan)
-        if family != "logrms" and self.options.null != "none":
-            p = self.p_values(family, form or "bridge", value, se)
+        p = self.p_values(family, form or "bridge")
         status = np.where(self.trusted(form or "bridge")[at], "ok", "doubtful")
         parts = {"statistic": value, "score": np.abs(value), "se": se, "p": p}
         return {key: v[at] for key, v in parts.items()} | {"status": status}
 
-    def p_values(
-        self, family: str, estimator: str, value: np.ndarray, se: np.ndarray
-    ) -> np.ndarray:
+    @functools.cache  # noqa: B019
+    def p_values(self, family: str, estimator: str) -> np.ndarray:
         """Of all pairs that can be tested, by --null: normal, or by draws of the wells."""
-        sd, method = separability.excess(value, se), self.options.null
+        pairs, every = self.all(estimator)
+        value, se = (np.asarray(v, np.float64) for v in getattr(every, family))
+        method = self.options.null
+        if family == "logrms" or method == "none":
+            return np.full(len(value), np.nan)
+        sd = separability.excess(value, se)
         if method not in get_args(wellnulls.Method):
             return separability.p_values(value, se, sd)
-        null = self.tests(estimator).null(method, self.options.draws)
-        pairs, found = self.all(estimator)[0], []
+        null, found = self.tests(estimator).null(method, self.options.draws), []
         for at in np.array_split(np.arange(len(pairs)), -(-len(pairs) // BLOCK) or 1):
             draws = getattr(null(pairs[at]), family)
             found.append(wellnulls.p_values(value[at], np.asarray(draws, np.float64), sd))

@@ -79,6 +79,18 @@ def test_the_same_seed_gives_the_same_figures_and_resume_trains_no_further(tmp_p
     assert read(out, "kl").equals(one)
 
 
+def test_p_values_by_signs_of_the_wells_are_near_the_normal_ones(tmp_path):
+    data = write(tmp_path / "in", wells=True)
+    words = (data, "--test", "kl", "--test", "logform", "--rank", "3", *QUICK)
+    score(*words, "--out", tmp_path / "normal")
+    score(*words, "--null", "permutation", "--draws", "500", "--out", tmp_path / "drawn")
+    for test in ("kl", "logform"):
+        normal, drawn = (read(tmp_path / name, test) for name in ("normal", "drawn"))
+        assert normal["statistic"].equals(drawn["statistic"])
+        assert drawn["p_value"].to_list() == pytest.approx(normal["p_value"].to_list(), abs=0.1)
+        assert not drawn["p_value"].equals(normal["p_value"]) and drawn["p_value"].min() > 1e-3
+
+
 def test_images_have_a_critic_that_convolves(tmp_path):
     made, out = tmp_path / "made", tmp_path / "out"
     flags = ("--cells", "12", "--size", "16", "--quiet", "--out", str(made))
