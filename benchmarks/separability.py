@@ -39,7 +39,7 @@ from epistax.engine.stats import divergence as dv
 from epistax.engine.stats import metrics
 
 CRITIC = Critic(Encoder("mlp", (128, 64)), loss="nre_a")
-LOSSES = ("nre_a", "softmax")
+KINDS = (("nre_a", 3), ("nre_a", 1), ("softmax", 1))  # losses, and critics a fold
 SETTINGS = [(h, d) for h in (1.0, 2.0, 3.0) for d in (3, 8, 20) if (h, d) != (3.0, 20)]
 HELD, TRAINED = 1500, 3000  # observations a class, of a setting
 NEGATIVES = (1, 2)  # AC and AD, which `calib` knows to be separable; the others are judged
@@ -61,14 +61,15 @@ def critics(
     *,
     folds: int,
     seed: int,
+    members: int = 1,
     channels: int | None = None,
     together: bool = True,
 ) -> Said:
-    """Train and read one critic a fold."""
+    """Train and read so many critics a fold."""
     kept = np.ones(len(data.count), bool)
     dealt = folding.fold(data, kept, folds=folds, seed=seed, channels=channels)
     begun = time.perf_counter()
-    keys = jax.random.split(jax.random.key(seed), 1)
+    keys = jax.random.split(jax.random.key(seed), members)
     outcome = crossfit.train(keys, critic, dealt, training, together=together)
     took = time.perf_counter() - begun
     best = outcome.loss.mean(axis=(1, 2)).argmin()
@@ -178,12 +179,12 @@ def scores_by_clip(curve: Float[ndarray, "c t"], data: Screen) -> Record:
     return {"score": np.round(scores.astype(float), 4).tolist()}
 
 
-def setting(seed: int, *, hit: float, latents: int, loss: str) -> Iterator[Record]:
+def setting(seed: int, *, hit: float, latents: int, loss: str, members: int) -> Iterator[Record]:
     """Every estimator and clip rule on one screen; each fold is one split, and their mean."""
     made, data = of_four(seed, HELD + TRAINED, hit=hit, latents=latents)
     folds = (HELD + TRAINED) // HELD
     critic = CRITIC if loss == CRITIC.loss else replace(CRITIC, loss="softmax")
-    said = ranked(data, critic, Training(steps=1500), folds=folds, seed=seed)
+    said = ranked(data, critic, Training(steps=1500), folds=folds, seed=seed, members=members)
     ratios = held(said.read)
     estimates = {
         name: np.asarray(everywhere(partial(dv.ESTIMATORS[name], tau=dv.TAU))(ratios))
@@ -267,8 +268,9 @@ def works(size: int) -> Iterator[Work]:
         for shuffle in (False, True):
             name = {"scenario": "four", "seed": seed, "n": size, "shuffled": shuffle}
             yield name, partial(four, seed, n=size, shuffle=shuffle)
-    for seed, loss, (hit, latents) in itertools.product(range(2), LOSSES, SETTINGS):
-        how = {"hit": hit, "latents": latents, "loss": loss}
+    every = itertools.product(KINDS, range(2), SETTINGS)
+    for (loss, members), seed, (hit, latents) in every:
+        how = {"hit": hit, "latents": latents, "loss": loss, "members": members}
         yield {"scenario": "setting", "seed": seed, **how}, partial(setting, seed, **how)
 
 

@@ -53,6 +53,7 @@ class Setup:
     critics: tuple[Critic, ...]  # with ever more freedom; the held-out loss chooses
     training: Training
     folds: int
+    ensemble: int
     kept: np.ndarray  # classes that a critic can know
 
 
@@ -86,7 +87,8 @@ def setup(options: Score, data: Prepared) -> Setup:
     few = kept.sum() <= FEW
     loss, head = ("nre_a", "linear") if few else ("softmax", "embedding")
     critic = Critic(encoder, loss=options.loss or loss, head=options.head or head)
-    return Setup(ranked(critic, options, data, kept), training, folds, kept)
+    ensemble = options.ensemble or (3 if few and rows < MANY and image is None else 1)
+    return Setup(ranked(critic, options, data, kept), training, folds, ensemble, kept)
 
 
 def ranked(critic: Critic, options: Score, data: Prepared, kept: np.ndarray) -> tuple[Critic, ...]:
@@ -135,7 +137,7 @@ def trained(run: RunDir, options: Score, data: Prepared, made: Setup) -> Readout
     channels = None if data.image is None else data.image[2]
     seed = options.seed
     folds = folding.fold(data.screen, made.kept, folds=made.folds, seed=seed, channels=channels)
-    keys = jax.random.split(jax.random.key(seed), options.ensemble)
+    keys = jax.random.split(jax.random.key(seed), made.ensemble)
     found = []
     for name, critic in zip(("critic", "critic-free"), made.critics, strict=False):
         outcome, log = members(
@@ -154,16 +156,12 @@ def trained(run: RunDir, options: Score, data: Prepared, made: Setup) -> Readout
     losses = [float(np.mean(best["held_loss"])) for _, _, best in found]
     critic, outcome, best = found[leanest(losses)]
     tried = {str(one.rank or "free"): loss for (one, _, _), loss in zip(found, losses, strict=True)}
-    run.note(critic=facts(options, made, critic, outcome, best) | {"held_losses": tried})
+    run.note(critic=facts(made, critic, outcome, best) | {"held_losses": tried})
     return readout.read(outcome, critic, folds)
 
 
 def facts(
-    options: Score,
-    made: Setup,
-    critic: Critic,
-    outcome: crossfit.Outcome,
-    best: dict[str, Any],
+    made: Setup, critic: Critic, outcome: crossfit.Outcome, best: dict[str, Any]
 ) -> dict[str, Any]:
     """What was trained and how well it tells classes apart on what it was not trained on."""
     return {
@@ -174,7 +172,7 @@ def facts(
         "head": critic.head,
         "rank": critic.rank,
         "folds": made.folds,
-        "members": made.folds * options.ensemble,
+        "members": made.folds * made.ensemble,
         "steps": outcome.at.ravel().tolist(),
         "rate": made.training.rate,
         "batch": made.training.batch,

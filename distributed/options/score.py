@@ -213,12 +213,13 @@ class Score(RunOptions, ScreenOptions):
         group="critic",
         auto="5 where classes are below 1,000 observations, else 3; 2 of images",
     )
-    ensemble: int = option(
-        1,
+    ensemble: int | None = option(
+        None,
         "critics a fold, whose log-ratios are averaged",
         metavar="N",
         rule=POSITIVE,
         group="critic",
+        auto="3 of vectors up to 100 classes and 100,000 observations, else 1",
     )
     steps: int | None = option(
         None,

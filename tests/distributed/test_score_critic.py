@@ -7,8 +7,8 @@ import pytest
 from epistax import cli
 from epistax.engine.interaction import crossfit
 
-QUICK = ("--steps", "200", "--folds", "2", "--quiet")
-LONGER = ("--steps", "500", *QUICK[2:])
+LONGER = ("--steps", "500", "--folds", "2", "--quiet")
+QUICK = ("--ensemble", "1", "--steps", "200", *LONGER[2:])
 
 
 def write(folder, n=400, seed=0, few=0, wells=False):
@@ -53,6 +53,7 @@ def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_p
     assert read(out, "logrms")["p_value"].null_count() == 3
     facts = json.loads((out / "run.json").read_text())["facts"]["critic"]
     assert facts["classes"] == 7 and facts["folds"] == 2 and facts["loss"] == "nre_a"
+    assert facts["members"] == 6
     assert facts["accuracy"] > 1 / 7
     assert facts["rank"] == 3 and set(facts["held_losses"]) == {"3", "free"}
     assert facts["held_loss"] == facts["held_losses"]["3"]
@@ -102,7 +103,7 @@ def test_images_have_a_critic_that_convolves(tmp_path):
     assert rows.select("a", "b").equals(truth.select("a", "b").sort("a", "b"))
     assert rows["statistic"].is_finite().all()
     facts = json.loads((out / "run.json").read_text())["facts"]["critic"]
-    assert (facts["encoder"], facts["folds"], facts["rank"]) == ("strided", 2, None)
+    assert (facts["encoder"], facts["members"], facts["rank"]) == ("strided", 2, None)
     entry = json.loads((out / "summary.json").read_text())["tests"]["kl"]
     assert entry["truth"] == "separable" and entry["judged"] == 6
 
@@ -151,7 +152,7 @@ def test_a_pair_with_a_direction_of_its_own_takes_the_bound_off(tmp_path, capsys
     label = np.repeat(list(hit), 1000)
     x = rng.normal(size=(len(label), 3)) + np.repeat(list(hit.values()), 1000, axis=0)
     np.savez(tmp_path / "data.npz", x=x.astype(np.float32), perturbation=label)
-    words = ("--test", "kl", *LONGER)
+    words = ("--test", "kl", "--ensemble", "1", *LONGER)
     for name, rank in (("auto", ()), ("one", ("--rank", "1"))):
         score(tmp_path / "data.npz", *words, *rank, "--out", tmp_path / name)
     facts = [json.loads((tmp_path / name / "run.json").read_text())["facts"]["critic"]
