@@ -24,13 +24,14 @@ from epistax.distributed.options import Score, Simulate
 
 TESTS = ("kl", "kl:smile", "logform", "logrms", "knn", "mmd", "mmd:matern", "additive")
 TRUTH = {"cells": "separable", "mixture": "disjoint"}
+NARROWER = (0.5, 0.25)  # of the median distance, for the kernels of mmd
 DRAWN = {"cells": "kl", "mixture": "mmd"}
 
 
 def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> Iterator[Record]:
     """A row a mode, seed and test, and one of how the tests agree."""
     # here: the other suites run where polars is not installed
-    from epistax.distributed.verbs import score, simulate
+    from epistax.distributed.verbs import simulate
 
     for mode in modes:
         for seed in seeds:
@@ -39,20 +40,40 @@ def runs(work: Path, modes: Sequence[str], seeds: Sequence[int], cells: int) -> 
                 Simulate(kind="morphology", mode=mode, cells=cells, seed=seed, quiet=True,
                          resume=True, out=str(folder))
             )  # fmt: skip
-            truth = tuple(f"{name}={TRUTH[mode]}" for name in TESTS)
             for shuffled in (False, True) if seed == seeds[0] else (False,):
                 data = shuffle(folder, seed) if shuffled else Path(made["data"])
                 out = work / f"scores-{data.parent.name}"
-                found = score.run(
-                    Score(data=str(data), test=TESTS, truth=truth, seed=seed, quiet=True,
-                          null="none", resume=True, out=str(out))
-                )  # fmt: skip
+                found, facts = scored(data, TESTS, mode, seed, out)
                 name = {"mode": mode, "seed": seed, "cells": cells, "shuffled": shuffled}
-                facts = json.loads((out / "run.json").read_text())["facts"]
-                for test, entry in found["tests"].items():
-                    keys = ("truth", "auroc", "average_precision", "positives", "judged", "seconds")
-                    yield {**name, "test": test, **{key: entry[key] for key in keys}}
+                yield from ({**name, **row} for row in by_test(found))
                 yield {**name, "critic": facts["critic"], **found["agreement"]}
+                for share in NARROWER if mode == "mixture" and not shuffled else ():
+                    width = share * facts["bandwidth"]
+                    beside = out.with_name(f"{out.name}-{share:g}")
+                    tests = ("mmd", "mmd:matern")
+                    found, _ = scored(data, tests, mode, seed, beside, bandwidth=width)
+                    yield from ({**name, "of_median": share, **row} for row in by_test(found))
+
+
+def scored(
+    data: Path, tests: tuple[str, ...], mode: str, seed: int, out: Path, **how: float
+) -> tuple[Record, Record]:
+    """Summary and facts of a score run, judged by the truth of the mode."""
+    from epistax.distributed.verbs import score
+
+    truth = tuple(f"{name}={TRUTH[mode]}" for name in tests)
+    found = score.run(
+        Score(data=str(data), test=tests, truth=truth, seed=seed, quiet=True, null="none",
+              resume=True, out=str(out), **how)
+    )  # fmt: skip
+    return found, json.loads((out / "run.json").read_text())["facts"]
+
+
+def by_test(found: Record) -> Iterator[Record]:
+    """A row a test."""
+    for test, entry in found["tests"].items():
+        keys = ("truth", "auroc", "average_precision", "positives", "judged", "seconds")
+        yield {"test": test, **{key: entry[key] for key in keys}}
 
 
 def picture(work: Path, mode: str, seed: int, cells: int, out: Path) -> None:
