@@ -8,13 +8,11 @@ A panel a scenario, all seeds: inseparable pairs and separable ones by colour.
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from epistax.benchmarks.harness import Record
-from epistax.distributed.report import pictures
-from epistax.distributed.report.curves import COLOURS
 from epistax.engine.pairs import upper
 from epistax.engine.simulate import guides, latents
 
@@ -30,8 +28,12 @@ def inseparable(scenario: str) -> np.ndarray:
     return gene[i] == gene[j]
 
 
-def drawn(rows: list[Record]) -> Figure:
-    """Every seed's curves."""
+def drawn(rows: list[Record]) -> Any:
+    """Every seed's curves, as a matplotlib figure."""
+    # here: the other suites run where matplotlib is not installed
+    from epistax.distributed.report import pictures
+    from epistax.distributed.report.curves import COLOURS
+
     kept = [r for r in rows if r.get("test") == "kl against tau" and not r["shuffled"]]
     scenarios = [name for name in TITLES if any(r["scenario"] == name for r in kept)]
     figure, axes = pictures.canvas(len(scenarios), height=3.2)
@@ -57,6 +59,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
+    from epistax.distributed.report import pictures
+
     rows = [json.loads(line) for path in options.results for line in path.read_text().splitlines()]
     _, png = pictures.rendered("tau", drawn(rows))
     options.out.write_bytes(png)

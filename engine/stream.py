@@ -76,6 +76,29 @@ def upper_confidence_best(
 
 
 @partial(jax.jit, static_argnames=("p", "size", "batch", "lam"))
+def variance_directed_best(
+    factors: moments.Factors,
+    expected: Scalar,
+    where: Space,
+    *,
+    p: int,
+    size: int,
+    batch: int,
+    lam: float,
+) -> tuple[Pairs, Picked]:
+    """The batch open pairs of highest -Psi by closed form: information is the variance of R itself.
+
+    expected is E max R over open pairs, such as the mean of `maxima`.
+    """
+
+    def score(rows: Int[Array, "t"], columns: Int[Array, "t"]) -> Tile:
+        mean, var = moments.of_tile(factors, rows, columns)
+        return -ratio(expected - mean, var, var, lam)
+
+    return best(score, where, p=p, size=size, batch=batch)
+
+
+@partial(jax.jit, static_argnames=("p", "size", "batch", "lam"))
 def directed_best(
     draws: Draws,
     where: Space,

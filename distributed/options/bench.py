@@ -6,7 +6,9 @@ from typing import ClassVar
 from epistax.distributed.flags import NON_NEGATIVE, POSITIVE, option
 from epistax.distributed.options.shared import Options
 
-SUITES = {name: f"epistax.benchmarks.{name}" for name in ("critic", "mmd", "moments", "svi")}
+SUITES = {
+    name: f"epistax.benchmarks.{name}" for name in ("critic", "mmd", "moments", "round", "svi")
+}
 
 
 @dataclass(frozen=True, kw_only=True)

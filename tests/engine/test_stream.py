@@ -9,6 +9,7 @@ from epistax.engine import stream
 from epistax.engine.pairs import Pairs, upper
 from epistax.engine.policy import ids
 from epistax.engine.posterior import moments
+from epistax.engine.posterior.maxima import maxima
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,34 @@ def test_upper_confidence_by_tiles_equals_a_sort_of_all_pairs(size):
     score[measured] = -np.inf
     order = np.argsort(-score)[:40]
     np.testing.assert_allclose(value, score[order], rtol=1e-4)
+    assert set(zip(found.i.tolist(), found.j.tolist(), strict=True)) == set(
+        zip(pairs.i[order].tolist(), pairs.j[order].tolist(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("size", [64, 300])
+def test_directed_sampling_by_variance_equals_a_sort_of_all_pairs(size):
+    p, r = 300, 4
+    rng = np.random.default_rng(1)
+    x = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+    narrow = lambda *shape: 0.2 + 0.1 * jnp.abs(x(*shape))  # noqa: E731
+    factors = moments.Factors(
+        x(), narrow(), x(p), narrow(p), x(r), narrow(r), x(p, r), narrow(p, r)
+    )  # fmt: skip
+    pairs = upper(p)
+    chosen = np.sort(rng.choice(len(pairs.i), 500, replace=False))
+    measured = Pairs(pairs.i[chosen], pairs.j[chosen])
+    draws = maxima(jax.random.key(2), factors, measured, draws=32, start=64)
+    expected = jnp.float32(draws.value.mean())
+    where = stream.space(p, measured, size=size)
+    found, value = stream.variance_directed_best(
+        factors, expected, where, p=p, size=size, batch=40, lam=4.0
+    )
+    mean, var = moments.of_pairs(factors, pairs)
+    psi = np.array(ids.ratio(expected - mean, var, var, 4.0))
+    psi[chosen] = np.inf
+    order = np.argsort(psi)[:40]
+    np.testing.assert_allclose(-value, psi[order], rtol=1e-3)
     assert set(zip(found.i.tolist(), found.j.tolist(), strict=True)) == set(
         zip(pairs.i[order].tolist(), pairs.j[order].tolist(), strict=True)
     )
