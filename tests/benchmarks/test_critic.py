@@ -1,6 +1,9 @@
+import pytest
+
 from epistax.benchmarks import critic
 
 
+@pytest.mark.slow
 def test_both_sides_end_at_the_same_parameters():
     (record,) = critic.suite(size=4, repeats=1, seed=0)
     assert record["name"] == "critic.train" and record["classes"] == 11

@@ -146,6 +146,7 @@ def test_a_real_screen_of_two_control_wells_has_too_few_for_a_critic(shared_data
     assert set(status) == {"too_few"} and len(status) == 4753
 
 
+@pytest.mark.slow
 def test_a_pair_with_a_direction_of_its_own_takes_the_bound_off(tmp_path, capsys):
     rng = np.random.default_rng(0)
     hit = {"control": (0, 0, 0), "A": (2, 0, 0), "B": (0, 0, 0), "A+B": (2, 0, 3)}

@@ -143,7 +143,9 @@ def test_the_critics_own_error_is_found_among_separable_pairs(sd):
     assert separability.excess(np.array([0.1, -0.1, 0.05]), np.ones(3)) == 0
 
 
-@pytest.mark.parametrize("method", ["multiplier", "permutation"])
+@pytest.mark.parametrize(
+    "method", [pytest.param("multiplier", marks=pytest.mark.slow), "permutation"]
+)
 def test_draws_of_the_wells_are_as_wide_as_the_standard_error(method):
     made, read, _ = exact()
     tests, found = run(made, read)
