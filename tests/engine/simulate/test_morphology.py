@@ -158,6 +158,7 @@ def test_raw_scores_recall_the_true_top(genes, screen):
     assert raw[quiet].mean() == pytest.approx(bias, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_key_decides_everything_and_jit_changes_nothing():
     def both(key):
         k_genes, k_wells = jax.random.split(key)
@@ -187,6 +188,7 @@ def test_separable_pairs_have_mechanisms_apart(genes):
     assert made.x.shape == (5000 + 50 * 500 + 1225 * 2, 15)
 
 
+@pytest.mark.slow
 def test_mixtures_of_disjoint_pairs_agree_in_every_mean():
     # p_ij + p_0 = p_i + p_j: so do means of x and of x^2; where a state is shared they do not
     genes = biology(jax.random.key(3), 8, pathways=4, d=12)
