@@ -75,7 +75,7 @@ def dense_best(seed: int, batch: int, draws: int, measured: int, dense: int, **_
 
         expected = jax.lax.map(greatest, jnp.arange(draws)).mean()
         mean, var = moments.of_pairs(factors, pairs)
-        psi = ids.ratio(expected - mean, var, var, LAM)
+        psi = ids.ratio(jnp.maximum(expected - mean, 0), var, var, LAM)
         return jax.lax.top_k(jnp.where(is_open, -psi, -jnp.inf), batch)[1]
 
     return lambda: choose(jax.random.key(seed))

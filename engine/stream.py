@@ -88,12 +88,13 @@ def variance_directed_best(
 ) -> tuple[Pairs, Picked]:
     """The batch open pairs of highest -Psi by closed form: information is the variance of R itself.
 
-    expected is E max R over open pairs, such as the mean of `maxima`.
+    expected is E max R over open pairs, such as the mean of `maxima`; where a mean exceeds what few
+    draws say of it, the regret is 0.
     """
 
     def score(rows: Int[Array, "t"], columns: Int[Array, "t"]) -> Tile:
         mean, var = moments.of_tile(factors, rows, columns)
-        return -ratio(expected - mean, var, var, lam)
+        return -ratio(jnp.maximum(expected - mean, 0), var, var, lam)
 
     return best(score, where, p=p, size=size, batch=batch)
 

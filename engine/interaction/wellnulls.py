@@ -98,5 +98,5 @@ def p_values(
     else:
         above, below = ((side * draws - np.abs(value)[:, None]) / sd for side in (1, -1))
         beyond = (special.ndtr(above) + special.ndtr(below)).sum(axis=1)
-    known = np.isfinite(draws).all(axis=1)
+    known = np.isfinite(value) & np.isfinite(draws).all(axis=1)
     return np.where(known, (1 + beyond) / (1 + draws.shape[1]), np.nan)

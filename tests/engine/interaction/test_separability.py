@@ -187,3 +187,5 @@ def test_the_critics_error_is_folded_into_drawn_p_values():
     np.testing.assert_allclose(wide, 2 * norm.sf(np.abs(value) / 0.5), atol=0.01)
     draws[1, 3] = np.nan  # one well alone has no departure
     assert np.isnan(wellnulls.p_values(value, draws, 0.4)[1])
+    unknown = wellnulls.p_values(np.array([np.nan, 0.1]), np.zeros((2, 9)), 0.0)
+    assert np.isnan(unknown[0]) and unknown[1] == 0.1
