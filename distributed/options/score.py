@@ -88,7 +88,8 @@ class Score(RunOptions, ScreenOptions):
     null: str = option(
         "spectral",
         "where p-values come from: {choices}; spectral is calibrated and costs next to nothing; "
-        "for kl and logform it is normal, and the wells' and the critic's error are its width",
+        "for kl and logform it is normal, of the wells' and the critic's error, and multiplier and "
+        "permutation draw weights or signs of the wells",
         choices=("spectral", "gamma", "multiplier", "permutation", "none"),
         metavar="NAME",
         group="tests",
