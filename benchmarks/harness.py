@@ -40,38 +40,40 @@ def measure(
     name: str,
     size: Size,
     ours: Maker,
-    reference: Maker,
-    reference_name: str,
+    reference: Maker | None = None,
+    reference_name: str | None = None,
     *,
     repeats: int = 5,
 ) -> Record:
     """Median seconds of both sides after one warm-up call each; ratio above 1 means ours is faster.
 
     compile_seconds is what ours' first call took beyond the median. peak_rss_mb (and, on an
-    accelerator, peak_device_mb) is that of a child that made and called ours once.
+    accelerator, peak_device_mb) is that of a child that made and called ours once. Without a
+    reference its fields are null.
     """
     if repeats < 1:
         raise ValueError(f"repeats is {repeats}: at least one call a side is needed")
     peaks = alone(ours, size)  # first: the child needs the memory that this process will take
-    sides = ours(**size), reference(**size)
-    first, _ = (seconds(side) for side in sides)
-    times: tuple[list[float], list[float]] = ([], [])
+    sides = [maker(**size) for maker in (ours, reference) if maker is not None]
+    first = [seconds(side) for side in sides][0]
+    times: list[list[float]] = [[] for _ in sides]
     for turn in range(repeats):
         # each side goes first in every other turn: neither gains from a drift of the machine
-        for which in (0, 1) if turn % 2 == 0 else (1, 0):
+        for which in range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides))):
             times[which].append(seconds(sides[which]))
-    mine, theirs = (statistics.median(values) for values in times)
+    mine, theirs = (statistics.median(values) if values else None for values in (*times, [])[:2])
+    assert mine is not None
     return {
         "name": name,
         "size": dict(size),
         "ours_seconds": mine,
         "reference": reference_name,
         "reference_seconds": theirs,
-        "ratio": theirs / mine,
+        "ratio": theirs and theirs / mine,
         "compile_seconds": max(first - mine, 0.0),
         "repeats": repeats,
         "ours_range": [min(times[0]), max(times[0])],
-        "reference_range": [min(times[1]), max(times[1])],
+        "reference_range": [min(times[1]), max(times[1])] if theirs else None,
         **peaks,
         "device": device(),
         "versions": versions(),

@@ -96,9 +96,8 @@ def plain(genes: int, seed: int, **_: int) -> Timed:
 def closed_best(genes: int, seed: int, batch: int, **_: int) -> Timed:
     """Ours: a running top-b over the tiles."""
     factors, where = random_factors(genes, seed), stream.space(genes, NONE, size=TILE)
-    return lambda: stream.upper_confidence_best(
-        factors, where, p=genes, size=TILE, batch=batch, beta=1.0
-    )
+    how = {"p": genes, "size": TILE, "batch": batch}
+    return lambda: stream.ranked(stream.confidence, where, factors, jnp.float32(1.0), **how).value
 
 
 def plain_best(genes: int, seed: int, batch: int, **_: int) -> Timed:

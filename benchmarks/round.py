@@ -1,8 +1,10 @@
 """One round of information-directed sampling over all pairs, against one that makes every draw.
 
 Psi = (E max R - mu)^lambda / var: E max R from certified maxima of 128 and of 1,000 draws, mean and
-variance in closed form, 10,000 measured pairs left out, 384 chosen; key generation and sampling
-included. The reference makes every draw of every pair, which is affordable at 2,000 perturbations.
+variance in closed form, 10,000 measured pairs left out, 384 chosen; sorting the measured pairs into
+tiles, keys and sampling included. The reference makes every draw of every pair, which is affordable
+at 2,000 perturbations. `round.growth` is the same over 1,000 to 40,000 perturbations, by itself,
+and its last row the exponents of time and memory in their number.
 """
 
 from collections.abc import Iterator
@@ -14,18 +16,21 @@ import numpy as np
 
 from epistax.benchmarks import harness
 from epistax.benchmarks.harness import Record, Timed
-from epistax.benchmarks.moments import DRAWS, TILE, random_factors, sizes
-from epistax.engine import stream
+from epistax.benchmarks.moments import DRAWS, random_factors, sizes
+from epistax.engine import streamed
 from epistax.engine.pairs import Pairs, count, rank, unrank, upper
 from epistax.engine.policy import ids
+from epistax.engine.policy.catalogue import Settings
 from epistax.engine.posterior import moments
-from epistax.engine.posterior.maxima import START, maxima, sampled
+from epistax.engine.posterior.draws import rewards, sampled
+from epistax.engine.posterior.maxima import START, maxima
 
 LAM, MEASURED = 4.0, 10_000
+GROWTH = (1000, 2000, 5000, 10_000, 20_000, 40_000)
 
 
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
-    """2,000 and 20,000 perturbations, or the given number."""
+    """2,000 and 20,000 perturbations, then the growth; or the given number alone."""
     run = partial(harness.measure, repeats=repeats)
     dense = size or 2000
     reference = f"every draw of every pair of {dense:,} perturbations, jax"
@@ -33,11 +38,29 @@ def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
         how = sizes(p, seed) | {"draws": draws, "measured": MEASURED, "dense": dense}
         record = run("round.ids", how, certified_best, dense_best, reference) | certificates(**how)
         yield record | ({"same_pairs": shared(**how)} if p == dense else {})
+    if size is None:
+        rows = []
+        for p in GROWTH:
+            how = sizes(p, seed) | {"draws": DRAWS, "measured": MEASURED}
+            rows.append(run("round.growth", how, certified_best))
+            yield rows[-1]
+        yield exponents(rows)
+
+
+def exponents(rows: list[Record]) -> Record:
+    """Slopes of log time and log memory in the log number, all sizes and from 10,000 on."""
+    genes = np.log([row["size"]["genes"] for row in rows])
+    fitted = {}
+    for name in ("ours_seconds", "peak_rss_mb"):
+        value = np.log([row[name] for row in rows])
+        for label, some in (("", genes > 0), ("_from_10000", genes > np.log(9000))):
+            fitted[f"{name}{label}"] = round(float(np.polyfit(genes[some], value[some], 1)[0]), 3)
+    return {"name": "round.growth.exponent", "size": {"genes": list(GROWTH)}, **fitted}
 
 
 def shared(**how: int) -> float:
     """The share of the chosen pairs that both sides choose."""
-    mine, _ = certified_best(**how)()
+    mine = certified_best(**how)()
     theirs = dense_best(**how)()
     own = rank(Pairs(np.asarray(mine.i), np.asarray(mine.j)), how["genes"])
     return float(np.isin(own, np.asarray(theirs)).mean())
@@ -46,15 +69,8 @@ def shared(**how: int) -> float:
 def certified_best(genes: int, seed: int, batch: int, draws: int, measured: int, **_: int) -> Timed:
     """Ours: certified maxima, then a running best of Psi over the tiles; sampling included."""
     factors, done = random_factors(genes, seed), some(genes, measured, seed)
-    where = stream.space(genes, done, size=TILE)
-
-    def choose() -> tuple[Pairs, jax.Array]:
-        found = maxima(jax.random.key(seed), factors, done, draws=draws)
-        expected = jnp.float32(found.value.mean())
-        how = {"p": genes, "size": TILE, "batch": batch, "lam": LAM}
-        return stream.variance_directed_best(factors, expected, where, **how)
-
-    return choose
+    settings = Settings(batch=batch, draws=draws, lam=LAM)
+    return lambda: streamed.choose("ids-var", settings, jax.random.key(seed), factors, done).pairs
 
 
 def dense_best(seed: int, batch: int, draws: int, measured: int, dense: int, **_: int) -> Timed:
@@ -69,9 +85,7 @@ def dense_best(seed: int, batch: int, draws: int, measured: int, dense: int, **_
     def choose(key: jax.Array) -> jax.Array:
         def greatest(n: jax.Array) -> jax.Array:
             draw = sampled(jax.random.fold_in(key, n), factors)
-            reward = jnp.sum(draw.u[pairs.i] * draw.s[None, :] * draw.u[pairs.j], axis=1)
-            reward = reward + draw.a[pairs.i] + draw.a[pairs.j] + draw.b
-            return jnp.where(is_open, reward, -jnp.inf).max()
+            return jnp.where(is_open, rewards(draw, pairs), -jnp.inf).max()
 
         expected = jax.lax.map(greatest, jnp.arange(draws)).mean()
         mean, var = moments.of_pairs(factors, pairs)

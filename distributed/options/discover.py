@@ -13,6 +13,7 @@ POLICIES = (
     "ids-clusters",
     "ids-var",
     "ids-defl",
+    "ids-ts",
     "ts",
     "ts-par",
     "ts-one",

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float
 from epistax.engine.policy import batch
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Candidates
-from epistax.engine.types import Belief, Index, Key, Picked
+from epistax.engine.types import Belief, Index, Key, Picked, Scalar
 
 
 def upper_confidence(
-    mean: Float[Array, "*q"], var: Float[Array, "*q"], beta: float
+    mean: Float[Array, "*q"], var: Float[Array, "*q"], beta: Scalar | float
 ) -> Float[Array, "*q"]:
     """Mu + beta sd, in the belief's units."""
     return mean + beta * jnp.sqrt(var)

@@ -28,6 +28,7 @@ NAMES = (
     "ids-clusters",
     "ids-var",
     "ids-defl",
+    "ids-ts",
     "ts",
     "ts-par",
     "ts-one",
@@ -78,6 +79,13 @@ def policy(name: str, settings: Settings, *, p: int) -> Policy:
         key: Key, posterior: Posterior, belief: Belief, candidates: Candidates
     ) -> tuple[Index, Picked]:
         k_draw, k_group = jax.random.split(key)
+        if name == "ids-ts":  # one draw a slot, as Thompson sampling has it
+            s = draws(key, posterior, belief, candidates, size)
+            mean, var = posterior.moments(belief, candidates.pairs)
+            best = jnp.where(candidates.open[None, :], s, -jnp.inf).max(1).mean()
+            psi = ids.ratio(jnp.maximum(best - mean, 0), var, var, lam)
+            index, psi = batch.proposed(s, psi, candidates.open, size)
+            return index, -psi
         s = draws(k_draw, posterior, belief, candidates, settings.draws)
         delta = ids.regret(s, candidates.open)
         if name == "ids-defl":

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from epistax.engine import stream
+from epistax.engine import stream, streamdraws
+from epistax.engine.mesh import mesh
 from epistax.engine.pairs import Pairs, upper
 from epistax.engine.policy import ids
 from epistax.engine.posterior import moments
-from epistax.engine.posterior.maxima import maxima
+from epistax.engine.posterior.draws import Draw
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +19,8 @@ def case():
     with jax.enable_x64(True):
         p, k, r = 500, 64, 5
         rng = np.random.default_rng(0)
-        draws = stream.Draws(
-            *(jnp.asarray(rng.normal(size=shape)) for shape in ((k,), (k, p), (k, r), (k, p, r)))
+        draws = Draw(
+            *(jnp.asarray(rng.normal(size=shape)) for shape in ((k,), (k, p), (k, r), (k, r, p)))
         )
         pairs = upper(p)
         chosen = rng.choice(len(pairs.i), 3000, replace=False)
@@ -28,7 +29,7 @@ def case():
         i, j = pairs
         dense = np.stack(
             [
-                b + a[i] + a[j] + (u[i] * s[None] * u[j]).sum(1)
+                b + a[i] + a[j] + (u[:, i] * s[:, None] * u[:, j]).sum(0)
                 for b, a, s, u in zip(*draws, strict=True)
             ]
         )
@@ -41,13 +42,13 @@ def test_streamed_directed_sampling_equals_dense(case, size):
     with jax.enable_x64(True):
         where = stream.space(p, measured, size=size)
         remaining = jnp.asarray(2000)
-        low, high = stream.extremes(draws, where, p=p, size=size)
-        theta = stream.thresholds(draws, where, remaining, low, high, p=p, size=size)
+        low, high = streamdraws.extremes(draws, where, p=p, size=size)
+        theta = streamdraws.thresholds(draws, where, remaining, low, high, p=p, size=size)
         masked = np.where(open, dense, -np.inf)
         np.testing.assert_allclose(high, masked.max(1), atol=1e-12)
         wanted = np.sort(masked, axis=1)[:, -2000]
         assert (np.abs(theta - wanted) / (high - low)).max() < 1e-8
-        found, value = stream.directed_best(
+        found, value = streamdraws.directed_best(
             draws, where, remaining, p=p, size=size, batch=25, lam=4.0
         )
         psi = ids.ratio(
@@ -66,7 +67,7 @@ def test_streamed_mean_and_information_equal_dense(case):
     p, draws, pairs, _, open, dense = case
     with jax.enable_x64(True):
         rows, columns = jnp.arange(0, 128), jnp.arange(256, 384)
-        tile = stream.scores(draws, rows, columns)
+        tile = streamdraws.scores(draws, rows, columns)
         inside = (pairs.i < 128) & (pairs.j >= 256) & (pairs.j < 384)
         i, j = pairs.i[inside], pairs.j[inside] - 256
         theta = ids.threshold(dense, open, jnp.asarray(2000))
@@ -76,54 +77,94 @@ def test_streamed_mean_and_information_equal_dense(case):
         np.testing.assert_allclose(v, wanted, atol=1e-12)
 
 
-@pytest.mark.parametrize("size", [64, 100, 512])
-def test_upper_confidence_by_tiles_equals_a_sort_of_all_pairs(size):
-    p, r = 300, 4
-    rng = np.random.default_rng(1)
+def normal(p, r, seed=1):
+    rng = np.random.default_rng(seed)
     x = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    factors = moments.Factors(
-        x(), jnp.abs(x()), x(p), jnp.abs(x(p)), x(r), jnp.abs(x(r)), x(p, r), jnp.abs(x(p, r))
-    )
-    pairs = upper(p)
-    measured = np.sort(rng.choice(len(pairs.i), 500, replace=False))
-    where = stream.space(p, Pairs(pairs.i[measured], pairs.j[measured]), size=size)
-    found, value = stream.upper_confidence_best(factors, where, p=p, size=size, batch=40, beta=1.5)
-    mean, var = moments.of_pairs(factors, pairs)
-    score = np.array(mean + 1.5 * jnp.sqrt(var))
-    score[measured] = -np.inf
-    order = np.argsort(-score)[:40]
-    np.testing.assert_allclose(value, score[order], rtol=1e-4)
-    assert set(zip(found.i.tolist(), found.j.tolist(), strict=True)) == set(
-        zip(pairs.i[order].tolist(), pairs.j[order].tolist(), strict=True)
-    )
+    sd = lambda *shape: 0.2 + 0.1 * jnp.abs(x(*shape))  # noqa: E731
+    return moments.Factors(x(), sd(), x(p), sd(p), x(r), sd(r), x(p, r), sd(p, r))
 
 
-@pytest.mark.parametrize("size", [64, 300])
-def test_directed_sampling_by_variance_equals_a_sort_of_all_pairs(size):
-    p, r = 300, 4
-    rng = np.random.default_rng(1)
-    x = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
-    narrow = lambda *shape: 0.2 + 0.1 * jnp.abs(x(*shape))  # noqa: E731
-    factors = moments.Factors(
-        x(), narrow(), x(p), narrow(p), x(r), narrow(r), x(p, r), narrow(p, r)
-    )  # fmt: skip
+@pytest.fixture(scope="module")
+def crowd():
+    """300 perturbations, 500 pairs measured, 30 perturbations not allowed."""
+    p = 300
     pairs = upper(p)
-    chosen = np.sort(rng.choice(len(pairs.i), 500, replace=False))
-    measured = Pairs(pairs.i[chosen], pairs.j[chosen])
-    draws = maxima(jax.random.key(2), factors, measured, draws=32, start=64)
-    expected = jnp.float32(draws.value.mean())
-    where = stream.space(p, measured, size=size)
-    found, value = stream.variance_directed_best(
-        factors, expected, where, p=p, size=size, batch=40, lam=4.0
-    )
+    rng = np.random.default_rng(2)
+    done = np.sort(rng.choice(len(pairs.i), 500, replace=False))
+    allowed = np.ones(p, bool)
+    allowed[rng.choice(p, 30, replace=False)] = False
+    return p, pairs, done, Pairs(pairs.i[done], pairs.j[done]), normal(p, 4), allowed
+
+
+@pytest.mark.parametrize("barred", [False, True])
+def test_the_best_by_tiles_are_those_of_a_sort_of_all_pairs(crowd, barred):
+    p, pairs, done, measured, factors, allowed = crowd
     mean, var = moments.of_pairs(factors, pairs)
-    psi = np.array(ids.ratio(jnp.maximum(expected - mean, 0), var, var, 4.0))
-    psi[chosen] = np.inf
-    order = np.argsort(psi)[:40]
-    np.testing.assert_allclose(-value, psi[order], rtol=1e-3)
-    assert set(zip(found.i.tolist(), found.j.tolist(), strict=True)) == set(
-        zip(pairs.i[order].tolist(), pairs.j[order].tolist(), strict=True)
+    expected, lam = jnp.float32(mean.max() + 1), jnp.float32(4.0)
+    for score, args, wanted in (
+        (stream.confidence, (jnp.float32(1.5),), mean + 1.5 * jnp.sqrt(var)),
+        (stream.uncertainty, (), jnp.sqrt(var)),
+        (stream.variance_directed, (expected, lam), -((expected - mean) ** 4) / var),
+    ):
+        value = np.array(wanted)
+        value[done] = -np.inf
+        if barred:
+            value[~(allowed[pairs.i] & allowed[pairs.j])] = -np.inf
+        order = np.argsort(-value)[:40]
+        for size in (64, 100, 512):
+            found = stream.ranked(
+                score,
+                stream.space(p, measured, size=size),
+                factors,
+                *args,
+                p=p,
+                batch=40,
+                size=size,
+                allowed=allowed if barred else None,
+            )
+            np.testing.assert_allclose(found.value, value[order], rtol=1e-4)
+            assert listed(found.pairs) == listed(Pairs(pairs.i[order], pairs.j[order]))
+
+
+def listed(pairs):
+    return set(zip(pairs.i.tolist(), pairs.j.tolist(), strict=True))
+
+
+def test_neither_devices_nor_tiles_change_the_best_even_among_ties(crowd):
+    p, pairs, done, measured, _, _ = crowd
+    steps = normal(p, 4)._replace(  # few distinct means: ties everywhere
+        a=jnp.round(normal(p, 4).a), u=jnp.zeros((p, 4)), b=jnp.zeros(())
     )
+    found = [
+        stream.ranked(
+            stream.confidence,
+            stream.space(p, measured, size=size),
+            steps,
+            jnp.float32(0.0),
+            p=p,
+            batch=200,
+            size=size,
+            mesh=devices,
+        )
+        for size, devices in ((64, None), (100, None), (512, None), (64, mesh(8)), (100, mesh(3)))
+    ]
+    value = np.array(moments.of_pairs(steps, pairs)[0])
+    value[done] = -np.inf
+    order = np.argsort(-value, kind="stable")
+    assert value[order[199]] == value[order[200]]  # a tie across the end of the batch
+    order = order[:200]
+    for other in found:
+        np.testing.assert_array_equal(other.pairs.i, pairs.i[order])
+        np.testing.assert_array_equal(other.pairs.j, pairs.j[order])
+
+
+def test_fewer_open_pairs_than_asked_for_leave_empty_places():
+    pairs = upper(4)
+    where = stream.space(4, Pairs(pairs.i[:4], pairs.j[:4]), size=8)
+    found = stream.ranked(stream.uncertainty, where, normal(4, 2), p=4, batch=5, size=8)
+    assert (found.value[2:] == -np.inf).all() and np.isfinite(found.value[:2]).all()
+    assert listed(Pairs(found.pairs.i[:2], found.pairs.j[:2])) == {(1, 3), (2, 3)}
+    assert (found.pairs.i[2:] == -1).all()
 
 
 def test_every_open_pair_is_offered_exactly_once():
