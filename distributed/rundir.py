@@ -185,18 +185,18 @@ def passing(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
+def lock(path: Path, place: str = "--out: ") -> Iterator[None]:
     """Keep a second driver out of the directory; the kernel frees the lock if we die."""
     mode = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         handle = os.open(path / "LOCK", mode, 0o600)
     except OSError as error:
-        raise BadInput(f"--out: {path} cannot be written to: {error.strerror}") from None
+        raise BadInput(f"{place}{path} cannot be written to: {error.strerror}") from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BadInput(f"--out: {path} is in use by another epistax; wait or stop it") from None
+            raise BadInput(f"{place}{path} is in use by another epistax; wait or stop it") from None
         yield
     finally:
         os.close(handle)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from epistax.distributed.options import Discover
+from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.pool import Pool
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
@@ -123,13 +124,21 @@ def design(options: Discover, data: Pool, truth: np.ndarray | None = None) -> St
     longest = math.ceil(q / batch) - 1
     rounds = max(1, round(REACH * q / batch) - 1) if options.rounds is None else options.rounds
     chosen = tuple(dict.fromkeys(options.policy or ("ids", "random")))
+    name, belief, settings = decided(options, p=p, q=q, batch=batch, top=options.top)
+    longest = min(rounds, longest)
+    return Study(options, data, batch, longest, chosen, name, belief, settings, truth)
+
+
+def decided(
+    options: BeliefOptions, *, p: int, q: int, batch: int, top: float
+) -> tuple[str, AME | LowRank | Gibbs, policies.Settings]:
+    """The belief by name, its settings and those of the policies, over q pairs of p names."""
     rank = None if options.rank == "auto" else options.rank
     name = posteriors.choose(options.belief, p=p)
-    belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=options.top)
+    belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=top)
     draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
     given = {"draws": draws, "lam": options.lam, "beta": options.beta, "noise": NOISE.get(name)}
     settings = policies.Settings(
         batch=batch, **{name: value for name, value in given.items() if value is not None}
     )
-    longest = min(rounds, longest)
-    return Study(options, data, batch, longest, chosen, name, belief, settings, truth)
+    return name, belief, settings

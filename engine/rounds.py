@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from epistax.engine.pairs import Pairs
@@ -56,21 +56,42 @@ def campaign(
         info: Info = {}
         value = np.full(len(chosen), np.nan, np.float32)
         if number:
-            k_fit, k_choose = jax.random.split(jax.random.fold_in(key, number))
+            k_fit, k_choose = keys(key, number)
             measured = gather(pairs, score, se, np.flatnonzero(~open), length=total)
             belief, info = posterior.fit(k_fit, belief, measured)
             left = total - int((~open).sum())
-            candidates = Candidates(table, jnp.asarray(open), jnp.int32(left))
-            chosen, value = _choose(
-                k_choose, belief, candidates, posterior=posterior, policy=policy
-            )
+            chosen, value = choose(k_choose, posterior, policy, belief, table, open, left)
             size = min(batch, left)
-            chosen, value = np.asarray(chosen)[:size], np.asarray(value)[:size]
+            chosen, value = chosen[:size], value[:size]
         if not len(chosen):
             return
         score[chosen], se[chosen] = measure(chosen)
         open[chosen] = False
         yield Round(number, chosen, value, info, belief)
+
+
+def keys(key: Key, number: int) -> tuple[Key, Key]:
+    """The keys of round `number` of a run, to fit and to choose."""
+    k_fit, k_choose = jax.random.split(jax.random.fold_in(key, number))
+    return k_fit, k_choose
+
+
+def choose(
+    key: Key,
+    posterior: Posterior,
+    policy: Policy,
+    belief: Belief,
+    pairs: Pairs,
+    open: Bool[ndarray, "q"],
+    left: int,
+) -> tuple[Int[ndarray, "b"], Float[ndarray, "b"]]:
+    """The policy's batch among the open pairs, best first; left counts the picks still to come.
+
+    Where fewer pairs are open than the policy picks, the last ones mean nothing.
+    """
+    candidates = Candidates(pairs, jnp.asarray(open), jnp.int32(left))
+    chosen, value = _choose(key, belief, candidates, posterior=posterior, policy=policy)
+    return np.asarray(chosen), np.asarray(value)
 
 
 @partial(jax.jit, static_argnames=("posterior", "policy"))

@@ -62,8 +62,8 @@ def verb(monkeypatch):
         ("simulate cube --out o", "simulate: KIND: 'cube' is not one of matrix"),
         (
             "discovr",
-            "'discovr' is not one of check, simulate, score, discover, report, bench, "
-            "demo (did you",
+            "'discovr' is not one of check, simulate, score, rank, discover, campaign new, "
+            "campaign propose, campaign record, campaign status, report, bench, demo (did you",
         ),
     ],
 )

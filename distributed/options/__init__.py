@@ -6,14 +6,35 @@ function `new` of `verbs/campaign.py`). Imports no array library: `--help` answe
 """
 
 from epistax.distributed.options.bench import Bench
+from epistax.distributed.options.campaign import (
+    CampaignNew,
+    CampaignPropose,
+    CampaignRecord,
+    CampaignStatus,
+)
 from epistax.distributed.options.check import Check
 from epistax.distributed.options.demo import Demo
 from epistax.distributed.options.discover import Discover
+from epistax.distributed.options.rank import Rank
 from epistax.distributed.options.report import Report
 from epistax.distributed.options.score import Score
 from epistax.distributed.options.shared import Options
 from epistax.distributed.options.simulate import Simulate
 
 VERBS: dict[str, type[Options]] = {
-    v.verb: v for v in (Check, Simulate, Score, Discover, Report, Bench, Demo)
+    v.verb: v
+    for v in (
+        Check,
+        Simulate,
+        Score,
+        Rank,
+        Discover,
+        CampaignNew,
+        CampaignPropose,
+        CampaignRecord,
+        CampaignStatus,
+        Report,
+        Bench,
+        Demo,
+    )
 }

@@ -7,7 +7,8 @@ from epistax.distributed.flags import NON_NEGATIVE, POSITIVE, option
 from epistax.distributed.options.shared import Options
 
 SUITES = {
-    name: f"epistax.benchmarks.{name}" for name in ("critic", "mmd", "moments", "round", "svi")
+    name: f"epistax.benchmarks.{name}"
+    for name in ("critic", "mmd", "moments", "rank", "round", "svi")
 }
 
 

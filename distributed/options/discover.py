@@ -1,10 +1,10 @@
 """Options of `epistax discover`."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from epistax.distributed.flags import FRACTION, NON_NEGATIVE, POSITIVE, option
-from epistax.distributed.options.shared import RunOptions, TableOptions
+from epistax.distributed.flags import FRACTION, POSITIVE, option
+from epistax.distributed.options.shared import BeliefOptions, RunOptions, TableOptions
 
 POLICIES = (
     "ids",
@@ -25,7 +25,7 @@ POLICIES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Discover(RunOptions, TableOptions):
+class Discover(RunOptions, TableOptions, BeliefOptions):
     """Replay the choice of pairs on a measured table: which policy finds the best ones first."""
 
     verb: ClassVar[str] = "discover"
@@ -119,45 +119,4 @@ class Discover(RunOptions, TableOptions):
         "first search each policy's rank, draws, lam and beta (the papers' grids) on seeds that "
         "are not reported; what is given is kept",
         group="experiment",
-    )
-    belief: str = option(
-        "auto",
-        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, then lowrank",
-        choices=("auto", "ame", "lowrank", "gibbs"),
-        metavar="NAME",
-        group="belief",
-    )
-    guide: str = option(
-        "normal",
-        "approximate posterior of lowrank: {choices}",
-        choices=("normal", "lowrank"),
-        metavar="NAME",
-        group="belief",
-    )
-    rank: int | Literal["auto"] = option(
-        "auto", "rank of the pair matrix", metavar="R", rule=POSITIVE, group="belief"
-    )
-    draws: int | None = option(
-        None,
-        "ids: posterior draws a round",
-        metavar="S",
-        rule=POSITIVE,
-        group="belief",
-        auto="256; fewer above a million pairs",
-    )
-    lam: float | None = option(
-        None,
-        "ids: weight of what is learned against what is lost",
-        metavar="L",
-        rule=NON_NEGATIVE,
-        group="belief",
-        auto="16 of ids and ids-defl, 4 of the others",
-    )
-    beta: float | None = option(
-        None,
-        "ucb: how many sd to add",
-        metavar="B",
-        rule=NON_NEGATIVE,
-        group="belief",
-        auto="0.5",
     )

@@ -1,7 +1,7 @@
 """What several verbs ask for: where results go, how labels, pairs and screens are read."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from epistax.distributed.flags import NON_NEGATIVE, POSITIVE, option
 
@@ -86,6 +86,53 @@ class TableOptions(LabelOptions):
         metavar="NAME",
         group="reading",
         auto="needed only where the file holds several",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeliefOptions(Options):
+    """Shared by every verb that chooses pairs: what predicts, and how the policies are set."""
+
+    belief: str = option(
+        "auto",
+        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, then lowrank",
+        choices=("auto", "ame", "lowrank", "gibbs"),
+        metavar="NAME",
+        group="belief",
+    )
+    guide: str = option(
+        "normal",
+        "approximate posterior of lowrank: {choices}",
+        choices=("normal", "lowrank"),
+        metavar="NAME",
+        group="belief",
+    )
+    rank: int | Literal["auto"] = option(
+        "auto", "rank of the pair matrix", metavar="R", rule=POSITIVE, group="belief"
+    )
+    draws: int | None = option(
+        None,
+        "ids: posterior draws a round",
+        metavar="S",
+        rule=POSITIVE,
+        group="belief",
+        auto="256; fewer above a million pairs",
+    )
+    lam: float | None = option(
+        None,
+        "ids: weight of what is learned against what is lost",
+        metavar="L",
+        rule=NON_NEGATIVE,
+        group="belief",
+        auto="16 of ids and ids-defl, 4 of the others",
+    )
+    beta: float | None = option(
+        None,
+        "ucb: how many sd to add",
+        metavar="B",
+        rule=NON_NEGATIVE,
+        group="belief",
+        auto="0.5",
     )
 
 

@@ -5,7 +5,7 @@ any time; the same files give the same bytes.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from epistax.distributed import atomic
 from epistax.distributed.errors import BadInput
-from epistax.distributed.report.sections import discover, facts, runs, score, simulate, svg
+from epistax.distributed.report.sections import discover, facts, rank, runs, score, simulate, svg
 from epistax.distributed.report.sections.blocks import Figure, Section, printable
 from epistax.distributed.rundir import RunDir
 
@@ -23,6 +23,7 @@ NAME = "report.html"
 SECTIONS = {
     "simulate": simulate.section,
     "score": score.section,
+    "rank": rank.section,
     "discover": discover.section,
 }
 # what reading a file of another shape raises, wherever the shape shows
@@ -68,10 +69,20 @@ def compose(directory: Path) -> Page:
     for entry in sections:
         for figure in entry.figures():
             figures |= figure.files()
+    return Page(directory / NAME, render(directory, sections), figures)
+
+
+def publish(directory: Path, sections: Sequence[Section]) -> Path:
+    """The page of a directory that is no run, of sections that keep no figures."""
+    return save(Page(directory / NAME, render(directory, sections), {}))
+
+
+def render(directory: Path, sections: Sequence[Section]) -> bytes:
+    """The page."""
     title = f"epistax report: {directory.resolve().name}"
     version = metadata.version("epistax")
     html = template().render(title=title, sections=sections, inline=inline, version=version)
-    return Page(directory / NAME, html.encode(), figures)
+    return str(html).encode()
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.where import listed
 from epistax.distributed.rundir import read_record
 
-VERBS = ("simulate", "score", "discover")  # with something to look at, in the order of the work
+# those with something to look at, in the order of the work
+VERBS = ("simulate", "score", "rank", "discover")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,379 @@
+"""All pairs of a screen's single perturbations by one measure: the best, their audit, their tests.
+
+The engine compares all pairs approximately (mmd; the other measures are exact as they stand); what
+it keeps is computed exactly, and so is a sample of all pairs, which says what was missed.
+"""
+
+import functools
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+import polars as pl
+from jax.sharding import Mesh
+
+from epistax.distributed.errors import BadInput
+from epistax.distributed.formats.screentable import ScreenTable
+from epistax.distributed.formats.where import listed
+from epistax.distributed.options import Rank, Score
+from epistax.distributed.plan import Chunk
+from epistax.distributed.prepare import Prepared, by_control, logarithm, units, whitened
+from epistax.distributed.progress import Progress
+from epistax.distributed.report.scores import FDR
+from epistax.distributed.scoring import Scorer
+from epistax.engine import pairs as pairs_
+from epistax.engine import screen as screens
+from epistax.engine import stream
+from epistax.engine.interaction import alone, audit, paired
+from epistax.engine.interaction.alone import Alone
+from epistax.engine.interaction.ranking import MEASURES, Measure, Singles, of_pairs
+from epistax.engine.mesh import mesh
+from epistax.engine.pairs import Pairs
+from epistax.engine.screen import Screen
+from epistax.engine.stats.fdr import ADJUSTMENTS
+
+CONTROL = 4096  # observations of the control at most: every perturbation is compared with all
+LEAST = {"mmd": 2, "cosine": 1, "additive": 1}  # observations below which a single says nothing
+TILE = 1024
+SHARE = 0.01  # the exact top whose recall is stated
+AUDIT, GENES = 200_000, 200  # pairs, and genes whose every pair, where it costs no more than
+VALUES = 8e9  # kernel values of the random pairs: about half a minute of two cores
+BEFORE = 1024  # pairs computed exactly between two words about it
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one measure gives."""
+
+    frame: pl.DataFrame  # measure, rank, a, b, score, exact
+    audited: pl.DataFrame | None  # measure, sample, a, b, score, exact
+    facts: dict[str, Any]
+
+
+def prepare(table: ScreenTable, options: Rank) -> Prepared:
+    """The screen under the options; BadInput where nothing can be ranked."""
+    source, p = options.data, len(table.names)
+    single = (table.codes[:, 0] < 0) & (table.codes[:, 1] >= 0)
+    control = table.codes[:, 1] < 0
+    count = np.bincount(table.codes[single, 1], minlength=p)
+    refuse(table, options, count)
+    remarks, rows = [], None
+    if control.sum() > CONTROL:
+        which = np.random.default_rng(options.seed).permutation(np.flatnonzero(control))[CONTROL:]
+        rows = np.setdiff1d(np.arange(len(table.x)), which)
+        remarks.append(f"{CONTROL:,} of {control.sum():,} observations of the control are used")
+    x = logarithm(table, source) if options.log2 else table.x
+    well = units(table, scoring(options))
+    batch = np.zeros(len(x), np.int32) if table.batch is None else table.batch
+    center = options.center or ("none" if table.batch is None else "batch")
+    if center == "batch":
+        x = by_control(x, control, batch, table.batches, source)
+    if options.whiten:
+        x = whitened(table, x, control, batch, False, source)
+    x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)  # small numbers round less
+    codes = table.codes
+    if rows is not None:
+        x, codes, well = x[rows], codes[rows], None if well is None else well[rows]
+    held = screens.screen(x, codes, p=p, well=well)
+    facts = {"center": center, "whiten": options.whiten, "log2": options.log2}
+    facts["units"] = "observations" if well is None else "wells"
+    for least in sorted({LEAST[family(name)] for name in measures(options)}):
+        lacking = [table.names[k] for k in np.flatnonzero(count < least)]
+        if lacking:
+            why = "no observation alone" if least == 1 else "fewer than 2 observations alone (mmd)"
+            shown = listed(lacking[:5], len(lacking))
+            remarks.append(f"left out: {len(lacking):,} perturbations with {why}: {shown}")
+    return Prepared(table.names, table.features, held, False, remarks=remarks, facts=facts)
+
+
+def refuse(table: ScreenTable, options: Rank, count: np.ndarray) -> None:
+    """What cannot be ranked; count has the observations of every perturbation alone."""
+    source = options.data
+    if table.image is not None:
+        raise BadInput(f"{source}: holds images; rank compares vectors: embed them first")
+    have = int((count > 0).sum())
+    if have < 2:
+        raise BadInput(
+            f"{source}: {have} of {len(count):,} perturbations were measured alone; rank compares "
+            "single perturbations and needs at least two"
+        )
+    if not (table.codes[:, 1] < 0).any():
+        raise BadInput(
+            f"{source}: no observation is a control, which effects are measured from; "
+            "name it with --control"
+        )
+    least = max(LEAST[family(name)] for name in measures(options))
+    if (count >= least).sum() < 2:
+        raise BadInput(
+            f"{source}: {int((count >= 2).sum())} perturbations have two observations alone, and "
+            "mmd compares distributions; choose --measure cosine or additive"
+        )
+
+
+def measures(options: Rank) -> tuple[str, ...]:
+    """The measures asked for, each once."""
+    return tuple(dict.fromkeys(options.measure or ("mmd",)))
+
+
+def family(name: str) -> str:
+    """The part before the colon."""
+    return name.partition(":")[0]
+
+
+def scoring(options: Rank) -> Score:
+    """What score would be asked for the doubles."""
+    shared = ("data", "out", "seed", "kernel", "bandwidth", "units")
+    given = {name: getattr(options, name) for name in shared}
+    return Score(**given, test=options.test or ("additive", "mmd"))
+
+
+class Ranking:
+    """Ranks one screen by any of the measures; effects are computed once a kernel."""
+
+    def __init__(self, options: Rank, data: Prepared, progress: Progress) -> None:
+        """Nothing is computed yet."""
+        self.options, self.data, self.progress = options, data, progress
+
+    def __call__(self, name: str) -> Found:
+        """The best pairs by one measure."""
+        kernel = self.options.kernel if name == "mmd" else "linear"
+        which, measure = self.measure(name)
+        kept, found = self.singles(kernel), self.alone(kernel)
+        q = ADJUSTMENTS["bh"](np.asarray(found.p, np.float64))
+        inert = np.zeros(len(kept), bool) if self.all_rank(which) else q > self.options.active
+        ranked = np.flatnonzero(~inert)
+        pairs, score = self.best(found, ranked, measure)
+        facts: dict[str, Any] = {
+            "order": which.partition(":")[2],
+            "perturbations": len(kept),
+            "inactive": int(inert.sum()),
+            "tested": bool(np.isfinite(found.p).any()),
+            "pairs": pairs_.count(len(ranked)),
+            "kept": len(score),
+        }
+        exact, audited = score, None
+        if kernel != "linear":
+            facts |= {"kernel": kernel, "frequencies": self.options.frequencies}
+            exact = self.exact(kernel, found, pairs, measure, "kept pairs exactly")
+            if len(score) == facts["pairs"]:
+                audited, facts["audit"] = self.whole(name, kernel, pairs, score, exact, measure)
+            else:
+                audited, facts["audit"] = self.audit(name, kernel, found, ranked, measure)
+        order = np.argsort(-measure.sign * exact, kind="stable")
+        names = np.array(self.data.names)[kept]
+        frame = pl.DataFrame(
+            {
+                "measure": [name] * len(order),
+                "rank": np.arange(1, len(order) + 1),
+                "a": names[pairs.i[order]],
+                "b": names[pairs.j[order]],
+                "score": score[order].astype(np.float64),
+                "exact": exact[order].astype(np.float64),
+            },
+            schema_overrides={"a": pl.String, "b": pl.String, "measure": pl.String},
+        )
+        return Found(frame, audited, facts)
+
+    def measure(self, name: str) -> tuple[str, Measure]:
+        """The engine's name of a measure in the order asked for, and itself."""
+        which = name if name in MEASURES else f"{name}:{self.options.order}"
+        return which, MEASURES[which]
+
+    def all_rank(self, which: str) -> bool:
+        """Whether perturbations that do nothing are ranked too."""
+        return which in ("mmd:far", "additive") or self.options.active == 1
+
+    @functools.cached_property
+    def mesh(self) -> Mesh | None:
+        """All devices, where there are several accelerators; a CPU's share their cores anyway."""
+        return mesh() if len(jax.devices()) > 1 and jax.default_backend() != "cpu" else None
+
+    @functools.cached_property
+    def bandwidth(self) -> float:
+        """Of the kernel; from singles and control."""
+        given = self.options.bandwidth
+        return given or paired.bandwidth(alone.unpaired(self.data.screen), seed=self.options.seed)
+
+    def singles(self, kernel: str) -> np.ndarray:
+        """Perturbations with enough observations alone."""
+        count = self.data.screen.count[1 : 1 + self.data.screen.singles]
+        return np.flatnonzero(count >= LEAST["additive" if kernel == "linear" else "mmd"])
+
+    @functools.cache  # noqa: B019  (a ranking lives as long as its run)
+    def screen(self, kernel: str) -> Screen:
+        """Control and those perturbations."""
+        return alone.unpaired(self.data.screen, self.singles(kernel))
+
+    @functools.cache  # noqa: B019
+    def alone(self, kernel: str) -> Alone:
+        """Their effects."""
+        screen = self.screen(kernel)
+        self.progress.start(len(screen.count))
+        return alone.embed(
+            screen,
+            count=self.options.frequencies,
+            seed=self.options.seed,
+            watch=lambda done: self.progress.advance(done, note="effects of singles"),
+            **self.how(kernel),
+        )
+
+    def how(self, kernel: str) -> dict[str, Any]:
+        """The kernel, its scale and the devices."""
+        scale = 1.0 if kernel == "linear" else self.bandwidth
+        return {"kernel": kernel, "length_scale": scale, "mesh": self.mesh}
+
+    def best(self, found: Alone, ranked: np.ndarray, measure: Measure) -> tuple[Pairs, np.ndarray]:
+        """The first pairs among the perturbations that are ranked, and their values."""
+        p = len(ranked)
+        number = min(self.options.keep, pairs_.count(p))
+        if not number:
+            none = np.zeros(0, np.int32)
+            return Pairs(none, none), np.zeros(0)
+        self.progress.note(f"{pairs_.count(p):,} pairs")
+        chosen = Singles(*(np.asarray(v)[ranked] for v in found.singles[:3]),
+                         np.float32(found.singles.origin))  # fmt: skip
+        none = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32))
+        size = min(TILE, 8 * -(-p // 8))
+        top = stream.ranked(
+            measure.score,
+            stream.space(p, none, size=size),
+            jax.tree.map(np.asarray, chosen),
+            p=p,
+            size=size,
+            batch=number,
+            mesh=self.mesh,
+        )
+        i, j = ranked[np.asarray(top.pairs.i)], ranked[np.asarray(top.pairs.j)]
+        value = measure.sign * np.asarray(top.value)
+        return Pairs(i.astype(np.int32), j.astype(np.int32)), value.astype(np.float64)
+
+    def exact(
+        self, kernel: str, found: Alone, pairs: Pairs, measure: Measure, what: str
+    ) -> np.ndarray:
+        """The measure of some pairs by the kernel itself."""
+        if not len(pairs.i):
+            return np.zeros(0)
+        self.progress.start(len(pairs.i))
+        return alone.exact(
+            self.screen(kernel),
+            found,
+            pairs,
+            measure.formula,
+            watch=lambda done: self.progress.advance(done, note=what),
+            **self.how(kernel),
+        )
+
+    def whole(
+        self,
+        name: str,
+        kernel: str,
+        pairs: Pairs,
+        score: np.ndarray,
+        exact: np.ndarray,
+        measure: Measure,
+    ) -> tuple[pl.DataFrame | None, dict[str, Any] | None]:
+        """The same where every pair is kept, and computed exactly anyway."""
+        if not len(score) or self.options.audit == 0:
+            return None, None
+        recall = audit.of_pairs(measure.sign * exact, measure.sign * score, SHARE)
+        frame = self.table(name, kernel, "all", pairs, score, exact)
+        return frame, {"share": SHARE, "all": figures(len(exact), recall)}
+
+    def audit(
+        self, name: str, kernel: str, found: Alone, ranked: np.ndarray, measure: Measure
+    ) -> tuple[pl.DataFrame | None, dict[str, Any] | None]:
+        """Both values of random pairs and of all pairs of some perturbations; what was missed."""
+        p, seed = len(ranked), self.options.seed
+        total = pairs_.count(p)
+        number, genes = self.sizes(kernel, total)
+        samples = {}
+        if number:
+            samples["all" if number == total else "random"] = audit.drawn(p, number, seed=seed)
+        if number < total and genes > 1:
+            samples["genes"] = audit.among(p, min(genes, p), seed=seed + 1)
+        parts, facts = [], {}
+        for sample, drawn in samples.items():
+            pairs = Pairs(ranked[drawn.i].astype(np.int32), ranked[drawn.j].astype(np.int32))
+            score = of_pairs(found.singles, pairs, measure.formula).astype(np.float64)
+            exact = self.exact(kernel, found, pairs, measure, f"audit, {sample} pairs")
+            held = (measure.sign * exact, measure.sign * score)
+            if sample == "genes":
+                recall = audit.of_genes(*held, pairs, SHARE, seed=seed)
+            else:
+                recall = audit.of_pairs(*held, SHARE)
+            facts[sample] = figures(len(exact), recall)
+            parts.append(self.table(name, kernel, sample, pairs, score, exact))
+        return (pl.concat(parts), {"share": SHARE} | facts) if parts else (None, None)
+
+    def table(
+        self,
+        name: str,
+        kernel: str,
+        sample: str,
+        pairs: Pairs,
+        score: np.ndarray,
+        exact: np.ndarray,
+    ) -> pl.DataFrame:
+        """Rows of audit.parquet."""
+        names = np.array(self.data.names)[self.singles(kernel)]
+        words = {"measure": [name] * len(exact), "sample": [sample] * len(exact)}
+        members = {"a": names[pairs.i], "b": names[pairs.j]}
+        return pl.DataFrame(words | members | {"score": score, "exact": exact})
+
+    def sizes(self, kernel: str, total: int) -> tuple[int, int]:
+        """Pairs to audit at random, and perturbations whose every pair."""
+        count = self.screen(kernel).count[1:].astype(float)
+        fit = VALUES / np.mean(count) ** 2
+        number, genes = self.options.audit, self.options.audit_genes
+        if number is None:
+            number = int(min(AUDIT, max(fit, BEFORE)))
+        if genes is None:
+            genes = int(min(GENES, max(np.sqrt(fit / 5), 2)))
+        return min(number, total), genes
+
+    def tested(self, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
+        """The tests of those pairs (a, b) whose double was measured, a column a test and figure."""
+        screen, names = self.data.screen, np.array(self.data.names)
+        order = {name: k for k, name in enumerate(self.data.names)}
+        i, j = (
+            pairs[side].replace_strict(order, return_dtype=pl.Int32).to_numpy() for side in "ab"
+        )
+        wanted = pairs_.rank(Pairs(i, j), screen.singles)
+        here = np.flatnonzero(np.isin(pairs_.rank(screen.pairs, screen.singles), wanted))
+        if not len(here):
+            return pairs.select("a", "b").clear(), {}
+        asked = replace(scoring(self.options), bandwidth=self.bandwidth)
+        scorer = Scorer(asked, replace(self.data, screen=only(screen, here)))
+        work = list(scorer.work())
+        self.progress.start(len(work))
+        parts = []
+        for k, one in enumerate(work):
+            parts.append(scorer(Chunk(k, "", one)))
+            self.progress.advance(note=f"tests of {len(here):,} doubles")
+        wide, facts = pl.DataFrame({"a": names[screen.pairs.i[here]],
+                                    "b": names[screen.pairs.j[here]]}), {}  # fmt: skip
+        for rows in pl.concat(parts).partition_by("test", maintain_order=True):
+            test = rows["test"][0]
+            p = rows["p_value"].fill_null(float("nan")).to_numpy()
+            q = pl.Series(ADJUSTMENTS["bh"](p)).fill_nan(None)
+            figures = {f"{test}_statistic": rows["statistic"], f"{test}_p_value": rows["p_value"]}
+            columns = [v.alias(k) for k, v in (figures | {f"{test}_q_value": q}).items()]
+            wide = wide.join(rows.select("a", "b").with_columns(columns), on=["a", "b"])
+            facts[test] = {"tested": rows["statistic"].drop_nulls().len(),
+                           "found": int((q <= FDR).sum())}  # fmt: skip
+        return wide, facts
+
+
+def figures(pairs: int, recall: audit.Recall) -> dict[str, Any]:
+    """An audit's entry; None for what is no number."""
+    entry = {"pairs": pairs, **recall._asdict()}
+    return {name: None if value != value else value for name, value in entry.items()}
+
+
+def only(screen: Screen, pairs: np.ndarray) -> Screen:
+    """The screen with some of its pairs."""
+    chosen = np.r_[np.arange(1 + screen.singles), 1 + screen.singles + pairs]
+    classes = (v[chosen] for v in (screen.first, screen.count, screen.units))
+    some = Pairs(screen.pairs.i[pairs], screen.pairs.j[pairs])
+    return Screen(screen.x, screen.unit, screen.owner, *classes, some)
