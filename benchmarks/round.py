@@ -3,7 +3,7 @@
 Psi = (E max R - mu)^lambda / var: E max R from certified maxima of 128 and of 1,000 draws, mean and
 variance in closed form, 10,000 measured pairs left out, 384 chosen; sorting the measured pairs into
 tiles, keys and sampling included. The reference makes every draw of every pair, which is affordable
-at 2,000 perturbations. `round.growth` is the same over 1,000 to 40,000 perturbations, by itself,
+at 2,000 perturbations and no more. `round.growth` is the same over 1,000 to 40,000 perturbations,
 and its last row the exponents of time and memory in their number.
 """
 
@@ -32,19 +32,20 @@ GROWTH = (1000, 2000, 5000, 10_000, 20_000, 40_000)
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
     """2,000 and 20,000 perturbations, then the growth; or the given number alone."""
     run = partial(harness.measure, repeats=repeats)
-    dense = size or 2000
-    reference = f"every draw of every pair of {dense:,} perturbations, jax"
-    for p, draws in [(size, DRAWS)] if size else [(2000, DRAWS), (20_000, DRAWS), (20_000, 1000)]:
-        how = sizes(p, seed) | {"draws": draws, "measured": MEASURED, "dense": dense}
-        record = run("round.ids", how, certified_best, dense_best, reference) | certificates(**how)
-        yield record | ({"same_pairs": shared(**how)} if p == dense else {})
-    if size is None:
-        rows = []
-        for p in GROWTH:
-            how = sizes(p, seed) | {"draws": DRAWS, "measured": MEASURED}
-            rows.append(run("round.growth", how, certified_best))
-            yield rows[-1]
-        yield exponents(rows)
+    how = sizes(size or 2000, seed) | {"draws": DRAWS, "measured": MEASURED}
+    record = run("round.ids", how, certified_best, dense_best, "every draw of every pair, jax")
+    yield record | certificates(**how) | {"same_pairs": shared(**how)}
+    if size is not None:
+        return
+    for draws in (DRAWS, 1000):
+        how = sizes(20_000, seed) | {"draws": draws, "measured": MEASURED}
+        yield run("round.ids", how, certified_best) | certificates(**how)
+    rows = []
+    for p in GROWTH:
+        how = sizes(p, seed) | {"draws": DRAWS, "measured": MEASURED}
+        rows.append(run("round.growth", how, certified_best))
+        yield rows[-1]
+    yield exponents(rows)
 
 
 def exponents(rows: list[Record]) -> Record:
@@ -73,11 +74,11 @@ def certified_best(genes: int, seed: int, batch: int, draws: int, measured: int,
     return lambda: streamed.choose("ids-var", settings, jax.random.key(seed), factors, done).pairs
 
 
-def dense_best(seed: int, batch: int, draws: int, measured: int, dense: int, **_: int) -> Timed:
+def dense_best(genes: int, seed: int, batch: int, draws: int, measured: int, **_: int) -> Timed:
     """The same with every draw of every pair made: one after another, the maximum kept."""
-    factors, done = random_factors(dense, seed), some(dense, measured, seed)
-    pairs = Pairs(*map(jnp.asarray, upper(dense)))
-    open = np.ones((dense, dense), bool)
+    factors, done = random_factors(genes, seed), some(genes, measured, seed)
+    pairs = Pairs(*map(jnp.asarray, upper(genes)))
+    open = np.ones((genes, genes), bool)
     open[done.i, done.j] = False
     is_open = jnp.asarray(open[pairs.i, pairs.j])
 

@@ -5,7 +5,7 @@ it keeps is computed exactly, and so is a sample of all pairs, which says what w
 """
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,17 +13,11 @@ import numpy as np
 import polars as pl
 from jax.sharding import Mesh
 
-from epistax.distributed.errors import BadInput
-from epistax.distributed.formats.screentable import ScreenTable
-from epistax.distributed.formats.where import listed
-from epistax.distributed.options import Rank, Score
-from epistax.distributed.plan import Chunk
-from epistax.distributed.prepare import Prepared, by_control, logarithm, units, whitened
+from epistax.distributed.options import Rank
+from epistax.distributed.prepare import Prepared
 from epistax.distributed.progress import Progress
-from epistax.distributed.report.scores import FDR
-from epistax.distributed.scoring import Scorer
+from epistax.distributed.rankable import LEAST
 from epistax.engine import pairs as pairs_
-from epistax.engine import screen as screens
 from epistax.engine import stream
 from epistax.engine.interaction import alone, audit, paired
 from epistax.engine.interaction.alone import Alone
@@ -33,8 +27,6 @@ from epistax.engine.pairs import Pairs
 from epistax.engine.screen import Screen
 from epistax.engine.stats.fdr import ADJUSTMENTS
 
-CONTROL = 4096  # observations of the control at most: every perturbation is compared with all
-LEAST = {"mmd": 2, "cosine": 1, "additive": 1}  # observations below which a single says nothing
 TILE = 1024
 SHARE = 0.01  # the exact top whose recall is stated
 AUDIT, GENES = 200_000, 200  # pairs, and genes whose every pair, where it costs no more than
@@ -49,83 +41,6 @@ class Found:
     frame: pl.DataFrame  # measure, rank, a, b, score, exact
     audited: pl.DataFrame | None  # measure, sample, a, b, score, exact
     facts: dict[str, Any]
-
-
-def prepare(table: ScreenTable, options: Rank) -> Prepared:
-    """The screen under the options; BadInput where nothing can be ranked."""
-    source, p = options.data, len(table.names)
-    single = (table.codes[:, 0] < 0) & (table.codes[:, 1] >= 0)
-    control = table.codes[:, 1] < 0
-    count = np.bincount(table.codes[single, 1], minlength=p)
-    refuse(table, options, count)
-    remarks, rows = [], None
-    if control.sum() > CONTROL:
-        which = np.random.default_rng(options.seed).permutation(np.flatnonzero(control))[CONTROL:]
-        rows = np.setdiff1d(np.arange(len(table.x)), which)
-        remarks.append(f"{CONTROL:,} of {control.sum():,} observations of the control are used")
-    x = logarithm(table, source) if options.log2 else table.x
-    well = units(table, scoring(options))
-    batch = np.zeros(len(x), np.int32) if table.batch is None else table.batch
-    center = options.center or ("none" if table.batch is None else "batch")
-    if center == "batch":
-        x = by_control(x, control, batch, table.batches, source)
-    if options.whiten:
-        x = whitened(table, x, control, batch, False, source)
-    x = x - x.mean(axis=0, dtype=np.float64).astype(x.dtype)  # small numbers round less
-    codes = table.codes
-    if rows is not None:
-        x, codes, well = x[rows], codes[rows], None if well is None else well[rows]
-    held = screens.screen(x, codes, p=p, well=well)
-    facts = {"center": center, "whiten": options.whiten, "log2": options.log2}
-    facts["units"] = "observations" if well is None else "wells"
-    for least in sorted({LEAST[family(name)] for name in measures(options)}):
-        lacking = [table.names[k] for k in np.flatnonzero(count < least)]
-        if lacking:
-            why = "no observation alone" if least == 1 else "fewer than 2 observations alone (mmd)"
-            shown = listed(lacking[:5], len(lacking))
-            remarks.append(f"left out: {len(lacking):,} perturbations with {why}: {shown}")
-    return Prepared(table.names, table.features, held, False, remarks=remarks, facts=facts)
-
-
-def refuse(table: ScreenTable, options: Rank, count: np.ndarray) -> None:
-    """What cannot be ranked; count has the observations of every perturbation alone."""
-    source = options.data
-    if table.image is not None:
-        raise BadInput(f"{source}: holds images; rank compares vectors: embed them first")
-    have = int((count > 0).sum())
-    if have < 2:
-        raise BadInput(
-            f"{source}: {have} of {len(count):,} perturbations were measured alone; rank compares "
-            "single perturbations and needs at least two"
-        )
-    if not (table.codes[:, 1] < 0).any():
-        raise BadInput(
-            f"{source}: no observation is a control, which effects are measured from; "
-            "name it with --control"
-        )
-    least = max(LEAST[family(name)] for name in measures(options))
-    if (count >= least).sum() < 2:
-        raise BadInput(
-            f"{source}: {int((count >= 2).sum())} perturbations have two observations alone, and "
-            "mmd compares distributions; choose --measure cosine or additive"
-        )
-
-
-def measures(options: Rank) -> tuple[str, ...]:
-    """The measures asked for, each once."""
-    return tuple(dict.fromkeys(options.measure or ("mmd",)))
-
-
-def family(name: str) -> str:
-    """The part before the colon."""
-    return name.partition(":")[0]
-
-
-def scoring(options: Rank) -> Score:
-    """What score would be asked for the doubles."""
-    shared = ("data", "out", "seed", "kernel", "bandwidth", "units")
-    given = {name: getattr(options, name) for name in shared}
-    return Score(**given, test=options.test or ("additive", "mmd"))
 
 
 class Ranking:
@@ -332,48 +247,8 @@ class Ranking:
             genes = int(min(GENES, max(np.sqrt(fit / 5), 2)))
         return min(number, total), genes
 
-    def tested(self, pairs: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, Any]]:
-        """The tests of those pairs (a, b) whose double was measured, a column a test and figure."""
-        screen, names = self.data.screen, np.array(self.data.names)
-        order = {name: k for k, name in enumerate(self.data.names)}
-        i, j = (
-            pairs[side].replace_strict(order, return_dtype=pl.Int32).to_numpy() for side in "ab"
-        )
-        wanted = pairs_.rank(Pairs(i, j), screen.singles)
-        here = np.flatnonzero(np.isin(pairs_.rank(screen.pairs, screen.singles), wanted))
-        if not len(here):
-            return pairs.select("a", "b").clear(), {}
-        asked = replace(scoring(self.options), bandwidth=self.bandwidth)
-        scorer = Scorer(asked, replace(self.data, screen=only(screen, here)))
-        work = list(scorer.work())
-        self.progress.start(len(work))
-        parts = []
-        for k, one in enumerate(work):
-            parts.append(scorer(Chunk(k, "", one)))
-            self.progress.advance(note=f"tests of {len(here):,} doubles")
-        wide, facts = pl.DataFrame({"a": names[screen.pairs.i[here]],
-                                    "b": names[screen.pairs.j[here]]}), {}  # fmt: skip
-        for rows in pl.concat(parts).partition_by("test", maintain_order=True):
-            test = rows["test"][0]
-            p = rows["p_value"].fill_null(float("nan")).to_numpy()
-            q = pl.Series(ADJUSTMENTS["bh"](p)).fill_nan(None)
-            figures = {f"{test}_statistic": rows["statistic"], f"{test}_p_value": rows["p_value"]}
-            columns = [v.alias(k) for k, v in (figures | {f"{test}_q_value": q}).items()]
-            wide = wide.join(rows.select("a", "b").with_columns(columns), on=["a", "b"])
-            facts[test] = {"tested": rows["statistic"].drop_nulls().len(),
-                           "found": int((q <= FDR).sum())}  # fmt: skip
-        return wide, facts
-
 
 def figures(pairs: int, recall: audit.Recall) -> dict[str, Any]:
     """An audit's entry; None for what is no number."""
     entry = {"pairs": pairs, **recall._asdict()}
     return {name: None if value != value else value for name, value in entry.items()}
-
-
-def only(screen: Screen, pairs: np.ndarray) -> Screen:
-    """The screen with some of its pairs."""
-    chosen = np.r_[np.arange(1 + screen.singles), 1 + screen.singles + pairs]
-    classes = (v[chosen] for v in (screen.first, screen.count, screen.units))
-    some = Pairs(screen.pairs.i[pairs], screen.pairs.j[pairs])
-    return Screen(screen.x, screen.unit, screen.owner, *classes, some)

@@ -11,14 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from epistax.distributed.errors import BadInput
+from epistax.distributed.formats.side import Side
 from epistax.distributed.options import Discover
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.pool import Pool
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
-from epistax.engine.posterior.ame import AME
-from epistax.engine.posterior.gibbs import Gibbs
-from epistax.engine.posterior.lowrank import LowRank
 from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
@@ -37,9 +36,10 @@ class Study:
     rounds: int
     policies: tuple[str, ...]
     belief_name: str
-    belief: AME | LowRank | Gibbs
+    belief: posteriors.Settings
     settings: policies.Settings
     truth: np.ndarray | None = None  # float64 [q]: true rewards, where they are known
+    side: Side | None = None
 
     @property
     def total(self) -> int:
@@ -69,7 +69,7 @@ class Study:
     def tuned(self, setting: Mapping[str, Any]) -> "Study":
         """The same with another rank, draws, lam or beta."""
         rank = setting.get("rank")
-        belief = self.belief if rank is None else replace(self.belief, rank=rank)
+        belief = self.belief if rank is None else posteriors.of_rank(self.belief, rank)
         rest = {name: value for name, value in setting.items() if name != "rank"}
         return replace(self, belief=belief, settings=replace(self.settings, **rest))
 
@@ -80,6 +80,7 @@ class Study:
             p=len(self.pool.names),
             reward=self.options.reward,
             singles=self.pool.singles,
+            side=None if self.side is None else self.side.values,
         )
 
     def facts(self) -> dict[str, Any]:
@@ -94,6 +95,7 @@ class Study:
             "rounds": self.rounds,
             "reward": self.options.reward,
             "single_effects": self.pool.singles is not None,
+            "side_information": None if self.side is None else len(self.side.columns),
             "device": jax.devices()[0].device_kind,
         }
 
@@ -117,7 +119,9 @@ class Study:
         return lines
 
 
-def design(options: Discover, data: Pool, truth: np.ndarray | None = None) -> Study:
+def design(
+    options: Discover, data: Pool, truth: np.ndarray | None = None, side: Side | None = None
+) -> Study:
     """Fill in what the user left to us, by the size of the data."""
     q, p = len(data.score), len(data.names)
     batch = min(q, options.batch or max(1, round(SHARE * q)))
@@ -126,15 +130,17 @@ def design(options: Discover, data: Pool, truth: np.ndarray | None = None) -> St
     chosen = tuple(dict.fromkeys(options.policy or ("ids", "random")))
     name, belief, settings = decided(options, p=p, q=q, batch=batch, top=options.top)
     longest = min(rounds, longest)
-    return Study(options, data, batch, longest, chosen, name, belief, settings, truth)
+    return Study(options, data, batch, longest, chosen, name, belief, settings, truth, side)
 
 
 def decided(
     options: BeliefOptions, *, p: int, q: int, batch: int, top: float
-) -> tuple[str, AME | LowRank | Gibbs, policies.Settings]:
+) -> tuple[str, posteriors.Settings, policies.Settings]:
     """The belief by name, its settings and those of the policies, over q pairs of p names."""
     rank = None if options.rank == "auto" else options.rank
-    name = posteriors.choose(options.belief, p=p)
+    name = posteriors.choose(options.belief, p=p, side=options.side is not None)
+    if options.side is not None and name != "informed":
+        raise BadInput(f"--side: belief {name} does not use it; choose --belief informed or auto")
     belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=top)
     draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
     given = {"draws": draws, "lam": options.lam, "beta": options.beta, "noise": NOISE.get(name)}

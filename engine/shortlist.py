@@ -65,7 +65,7 @@ def kept(tops: Maxima) -> Info:
 
 
 def directed(
-    name: str, key: Key, open: Open, settings: Settings, lam: Scalar, remaining: int
+    name: str, key: Key, open: Open, settings: Settings, lam: float, remaining: int
 ) -> tuple[stream.Ranked, Info]:
     """The batch of one of the estimators that need draws; draw n depends on (key, n) alone.
 
@@ -79,7 +79,7 @@ def directed(
     if deflated:
         length = settings.batch + batch.among(settings.draws, settings.batch)
     while True:
-        found = open.best(stream.variance_directed, open.factors, expected, lam, batch=length + 1)
+        found = open.best(stream.variance_directed(lam), open.factors, expected, batch=length + 1)
         there = found.value[:-1] > -np.inf
         pairs = Pairs(*(jnp.asarray(v[:-1][there]) for v in found.pairs))
         mean, var = moments.of_pairs(open.factors, pairs)
@@ -87,7 +87,9 @@ def directed(
         s = drawn(k_draw, open, pairs, draws=settings.draws)
         if deflated:
             every = jnp.ones(len(delta), bool)
-            psi, index = deflate(onto(s, mean, var), delta, every, settings.noise, lam, size=size)
+            psi, index = deflate(
+                onto(s, mean, var), delta, every, settings.noise, lam=lam, size=size
+            )
             break
         information = share(name, k_group, s, tops, p=len(open.factors.a)) * var
         down, index = jax.lax.top_k(-ids.ratio(delta, information, var, lam), size)
@@ -102,14 +104,14 @@ def directed(
     return stream.Ranked(chosen, -np.asarray(psi)), info | {"shortlist": len(delta)}
 
 
-@partial(jax.jit, static_argnames=("size",))
+@partial(jax.jit, static_argnames=("lam", "size"))
 def deflate(
     s: Draws,
     delta: Values,
     open: Bool[Array, "q"],
     noise: Scalar | float,
-    lam: Scalar,
     *,
+    lam: float,
     size: int,
 ) -> tuple[Picked, Index]:
     """policy/batch.py's, compiled: Psi at the time of the pick, and the places picked."""

@@ -8,6 +8,7 @@ them changes what is chosen.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -75,16 +76,16 @@ def uncertainty(rows: Rows, columns: Rows, factors: moments.Factors) -> Tile:
     return jnp.sqrt(moments.of_tile(factors, rows, columns)[1])
 
 
-def variance_directed(
-    rows: Rows, columns: Rows, factors: moments.Factors, expected: Scalar, lam: Scalar
-) -> Tile:
-    """-Psi of a tile by closed form: information is the variance of R itself.
+@lru_cache(maxsize=16)  # one function a lambda, for the compiled pass to be found again
+def variance_directed(lam: float) -> Callable[..., Tile]:
+    """-Psi of a tile by closed form: information is the variance of R itself."""
 
-    expected is E max R over open pairs, such as the mean of `maxima`; where a mean exceeds what few
-    draws say of it, the regret is 0.
-    """
-    mean, var = moments.of_tile(factors, rows, columns)
-    return -ratio(jnp.maximum(expected - mean, 0), var, var, lam)
+    def score(rows: Rows, columns: Rows, factors: moments.Factors, expected: Scalar) -> Tile:
+        # expected is E max R over open pairs; a mean may exceed what few draws say of it
+        mean, var = moments.of_tile(factors, rows, columns)
+        return -ratio(jnp.maximum(expected - mean, 0), var, var, lam)
+
+    return score
 
 
 def ranked(

@@ -24,7 +24,7 @@ from epistax.engine.policy.catalogue import ALIASES, NAMES, Settings, weight
 from epistax.engine.posterior import moments
 from epistax.engine.posterior.maxima import Maxima
 from epistax.engine.shortlist import Open, directed, expectation, kept
-from epistax.engine.types import Info, Key, Scalar
+from epistax.engine.types import Info, Key
 
 SLOTS, WIDER = (
     4,
@@ -64,7 +64,7 @@ def choose(
         raise ValueError(f"policy {name!r} is not one of {', '.join(NAMES)}")
     where = stream.space(len(factors.a), measured, size=size)
     now = Open(factors, measured, where, size, allowed, mesh)
-    lam = jnp.float32(weight(name, settings))
+    lam = weight(name, settings)
     if name == "random":
         found, info = at_random(key, now, settings.batch), {}
     elif name in ("ucb", "greedy"):
@@ -81,7 +81,8 @@ def choose(
         found, info = proposed(key, now, settings.batch, lam)
     elif name == "ids-var":
         expected, info = expectation(now.tops(key, settings.draws))
-        found = now.best(stream.variance_directed, factors, expected, lam, batch=settings.batch)
+        score = stream.variance_directed(lam)
+        found = now.best(score, factors, expected, batch=settings.batch)
     else:
         found, info = directed(name, key, now, settings, lam, remaining or settings.batch)
     there = found.value > -np.inf
@@ -114,7 +115,7 @@ def thompson(key: Key, now: Open, size: int) -> tuple[stream.Ranked, Info]:
     return in_turn(key, now, tops, tops.value), kept(tops)
 
 
-def proposed(key: Key, now: Open, size: int, lam: Scalar) -> tuple[stream.Ranked, Info]:
+def proposed(key: Key, now: Open, size: int, lam: float) -> tuple[stream.Ranked, Info]:
     """Each slot takes the least Psi among the best pairs of its own draw that are not taken."""
     tops = now.tops(key, size, PROPOSED)
     expected, info = expectation(tops)

@@ -2,6 +2,7 @@
 
     campaign.json                     what was decided at the start; never changes
     genes.txt                         the perturbations, a name a line, sorted
+    side.npz                          what is known of them beforehand, if anything
     rounds/NNNN/proposal.json         a round: its pairs, why, and which results it knew
     rounds/NNNN/proposed.csv          the same for the laboratory
     rounds/NNNN/belief.npz            what was believed then: where the next round starts from
@@ -28,7 +29,7 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.record import dumps
 from epistax.distributed.rundir import lock
 
-RECORD, GENES, REPORT = "campaign.json", "genes.txt", "report.html"
+RECORD, GENES, SIDE, REPORT = "campaign.json", "genes.txt", "side.npz", "report.html"
 ROUNDS, RESULTS = "rounds", "results"
 PROPOSAL, PROPOSED, BELIEF = "proposal.json", "proposed.csv", "belief.npz"
 
@@ -138,15 +139,13 @@ def read(path: Path) -> Campaign:
     record = unseal(path / RECORD)
     if record is None:
         raise BadInput(f"{path / RECORD} is damaged: restore it from a copy")
-    try:
-        genes = (path / GENES).read_bytes()
-    except OSError:
-        genes = b""
-    if sha256(genes) != record["genes"]["sha256"]:
+    if content(path / GENES) != record["genes"]["sha256"]:
         raise BadInput(
             f"{path / GENES} is not the list that the campaign began with: restore it from a copy, "
             "or begin another campaign for another list"
         )
+    if record["side"] and content(path / SIDE) != record["side"]["sha256"]:
+        raise BadInput(f"{path / SIDE} is not what the campaign began with: restore it from a copy")
     faults: list[Fault] = []
     results = tuple(read_results(path / RESULTS, faults))
     proposals = tuple(read_proposals(path / ROUNDS, faults))
@@ -158,8 +157,16 @@ def read(path: Path) -> Campaign:
         for name in lost
         if name not in known
     ]
-    return Campaign(path, record, tuple(genes.decode().split("\n")[:-1]), proposals, results,
-                    tuple(faults))  # fmt: skip
+    names = tuple((path / GENES).read_text(encoding="utf-8").split("\n")[:-1])
+    return Campaign(path, record, names, proposals, results, tuple(faults))
+
+
+def content(path: Path) -> str:
+    """The hash of a file; of nothing where it cannot be read."""
+    try:
+        return sha256(path.read_bytes())
+    except OSError:
+        return sha256(b"")
 
 
 def read_results(folder: Path, faults: list[Fault]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The beginning of a campaign: what is decided once, and the directory that holds it.
 
-    genes.txt, results of --start, then campaign.json
+    genes.txt, side.npz, results of --start, then campaign.json
 
 The last makes the campaign. The same command again finds it there and changes nothing; another one
 is told what differs.
@@ -11,23 +11,35 @@ from pathlib import Path
 from typing import Any
 
 from epistax.distributed import atomic, flags
-from epistax.distributed.campaign import constraints, files, lists, proposing, recording
+from epistax.distributed.campaign import (
+    beliefs,
+    constraints,
+    files,
+    lists,
+    proposing,
+    recording,
+)
 from epistax.distributed.campaign.files import Campaign
 from epistax.distributed.errors import BadInput
+from epistax.distributed.formats.side import read_side
 from epistax.distributed.options.campaign import CampaignNew
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.record import RECORDED, version
 from epistax.distributed.rundir import make, passing
 from epistax.engine.pairs import count
-from epistax.engine.posterior import catalogue as posteriors
 
-OURS = ("LOCK", files.GENES, files.RESULTS)  # what a beginning that was killed may have left
+OURS = (
+    "LOCK",
+    files.GENES,
+    files.SIDE,
+    files.RESULTS,
+)  # of a beginning that was killed
 
 
 def found(options: CampaignNew) -> tuple[Campaign, list[str], bool]:
     """Read everything, then write it; the campaign, what to say, and whether it was there."""
     path = Path(options.directory)
-    record, names, notices = decide(options)
+    record, names, notices, side = decide(options)
     place = {name: k for k, name in enumerate(names)}
     start = None
     if options.start is not None:
@@ -45,21 +57,24 @@ def found(options: CampaignNew) -> tuple[Campaign, list[str], bool]:
             first = recording.entry(campaign, start, replicates=True)
         clean(path / files.RESULTS, first)
         atomic.replace(path / files.GENES, listing(names))
+        if side is not None:
+            atomic.replace(path / files.SIDE, side)
         if start is not None and first is not None:
             recording.publish(path, start, first)
         atomic.publish(path / files.RECORD, files.seal(record))
     return files.read(path), notices, False
 
 
-def decide(options: CampaignNew) -> tuple[dict[str, Any], tuple[str, ...], list[str]]:
-    """campaign.json, the perturbations, and what was found on the way."""
+def decide(
+    options: CampaignNew,
+) -> tuple[dict[str, Any], tuple[str, ...], list[str], bytes | None]:
+    """campaign.json, the perturbations, what was found on the way, side.npz."""
     names, where, notices = lists.read_genes(
         options.genes, control=options.control, sep=options.sep
     )
     p = len(names)
     if p < 2:
         raise BadInput(f"{options.genes}: holds {p} gene{'s' * (p != 1)}; a pair needs two")
-    proposing.proposer(p)
     place = {name: k for k, name in enumerate(names)}
     made = constraints.read(options, place)
     singles = None if options.singles is None else lists.read_singles(options.singles, place)
@@ -73,7 +88,14 @@ def decide(options: CampaignNew) -> tuple[dict[str, Any], tuple[str, ...], list[
         for name in flags.specs(BeliefOptions)
         if flags.specs(BeliefOptions)[name].own and getattr(options, name) is not None
     }
-    belief["belief"] = posteriors.choose(options.belief, p=p)
+    belief.pop("side", None)  # the campaign has its own copy
+    belief["belief"] = proposing.believing(options, p)
+    side, known = None, None
+    if options.side is not None:
+        beside = read_side(options.side, names)
+        side = beliefs.encode((beside.values,))
+        known = {"columns": list(beside.columns), "sha256": files.sha256(side)}
+        notices += beside.remarks
     told = {
         "seed": options.seed,
         "policy": options.policy,
@@ -89,11 +111,12 @@ def decide(options: CampaignNew) -> tuple[dict[str, Any], tuple[str, ...], list[
         "choice": told,
         "constraints": made.as_json(),
         "singles": singles,
+        "side": known,
         "start": None,
     }
     key = files.sha256(files.seal(record))[:12]
     versions = {name: version(name) for name in RECORDED}
-    return {"campaign": key, **record, "versions": versions}, names, notices
+    return {"campaign": key, **record, "versions": versions}, names, notices, side
 
 
 def listing(names: tuple[str, ...]) -> bytes:
@@ -107,7 +130,7 @@ def check(path: Path, record: dict[str, Any]) -> None:
         raise BadInput(f"DIR: {path} is a file; name a directory")
     if (path / files.RECORD).is_file():
         earlier = files.read(path).record
-        for name in ("genes", "choice", "constraints", "singles", "start"):
+        for name in ("genes", "choice", "constraints", "singles", "side", "start"):
             if files.plainly(earlier[name]) != files.plainly(record[name]):
                 what = difference(name, earlier[name], record[name])
                 raise BadInput(f"DIR: {path} is another campaign: {what}; name a new directory")

@@ -15,7 +15,7 @@ from epistax.distributed.formats import tables
 from epistax.distributed.formats.anndata import is_hdf5, is_zarr
 from epistax.distributed.formats.matrix import is_matrix
 from epistax.distributed.formats.screens import is_screen, read_screen
-from epistax.distributed.formats.sheets import decode, is_number, open_sheet
+from epistax.distributed.formats.sheets import decode, find_separator, is_number, open_sheet
 from epistax.distributed.formats.where import listed, short
 from epistax.distributed.labels import role
 from epistax.distributed.options.shared import ScreenOptions
@@ -158,7 +158,10 @@ def lines(path: str) -> list[Line]:
             for number, row in enumerate(cells)
         ]
     text = decode(sheet.source, sheet.data).splitlines()
-    rows = ((number, cut(line, sheet.separator)) for number, line in enumerate(text, 1))
+    # the first line may be a single name, and say nothing of what separates two
+    widest = max(text, key=lambda line: max(map(line.count, ",;\t")), default="")
+    separator = find_separator(widest, Path(path.removesuffix(".gz")).suffix)
+    rows = ((number, cut(line, separator)) for number, line in enumerate(text, 1))
     found = [(n, cells) for n, cells in rows if any(cells) and not cells[0].startswith("#")]
     if not found:
         raise BadInput(f"{path}: holds no names; write a name a line")

@@ -26,6 +26,7 @@ class Choice:
     options: BeliefOptions
     p: int
     singles: tuple[float, ...] | None
+    side: str | None  # side.npz
 
     def length(self, measured: int) -> int:
         """Rows of the measured table: those at the planned end, whole batches more beyond it."""

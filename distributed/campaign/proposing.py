@@ -14,28 +14,45 @@ import jax
 import numpy as np
 
 from epistax.distributed import atomic
-from epistax.distributed.campaign import beliefs, constraints, dense, files, history, plates
+from epistax.distributed.campaign import (
+    beliefs,
+    constraints,
+    dense,
+    files,
+    history,
+    plates,
+    streamed,
+)
 from epistax.distributed.campaign.constraints import Constraints
 from epistax.distributed.campaign.files import Campaign
 from epistax.distributed.campaign.moment import Batch, Choice, Moment, Proposer
 from epistax.distributed.errors import BadInput
 from epistax.distributed.flags import build
+from epistax.distributed.options.campaign import CampaignNew
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.record import RECORDED, version
+from epistax.distributed.study import decided
 from epistax.engine.pairs import Pairs, count
 from epistax.engine.policy.rules import admit, cost, empty
 
 Say = Callable[[str], None]
 
 
-def proposer(p: int) -> Proposer:
-    """What proposes for so many perturbations. BadInput where nothing does."""
-    if p > dense.MOST:
+def proposer(choice: Choice) -> Proposer:
+    """What proposes for a campaign: over a list of all pairs where they are few, else without."""
+    return dense.DENSE if choice.p <= dense.MOST else streamed.STREAMED
+
+
+def believing(options: CampaignNew, p: int) -> str:
+    """The belief by name. BadInput where it cannot serve so many perturbations."""
+    name, _, _ = decided(options, p=p, q=count(p), batch=1, top=options.top)
+    if p > dense.MOST and (name not in streamed.BELIEFS or options.guide != "normal"):
         raise BadInput(
-            f"a campaign of {p:,} genes is beyond the {dense.MOST:,} that one holds a list of all "
-            "pairs for; give fewer genes with --genes"
+            f"--belief: {name}{' with guide ' + options.guide if name == 'lowrank' else ''} holds "
+            f"tables of all pairs, for at most {dense.MOST:,} genes; {p:,} need one of "
+            f"{', '.join(streamed.BELIEFS)}"
         )
-    return dense.DENSE
+    return name
 
 
 def choice(campaign: Campaign) -> Choice:
@@ -50,6 +67,7 @@ def choice(campaign: Campaign) -> Choice:
         options=options,
         p=len(campaign.names),
         singles=None if singles is None else tuple(singles),
+        side=str(campaign.path / files.SIDE) if campaign.record["side"] else None,
     )
 
 
@@ -67,7 +85,7 @@ def propose(campaign: Campaign, made: Constraints, say: Say) -> Mapping[str, Any
     here, notices = moment(campaign, number, known, made, say)
     if number and here.choice.policy != "random":
         say(f"round {number}: fitting to {len(known.measured):,} measured pairs")
-    batch = proposer(len(place)).propose(here)
+    batch = proposer(here.choice).propose(here)
     if not len(batch.pairs.i):
         raise BadInput(nothing(campaign, known, made))
     if len(batch.pairs.i) < here.rules.size:
@@ -130,7 +148,7 @@ def earlier(campaign: Campaign, say: Say) -> tuple[Any, list[str]]:
         if files.sha256(data) == last["belief"]:
             before = then(campaign, len(campaign.proposals) - 1, None)
             try:
-                return proposer(before.choice.p).restore(data, before), []
+                return proposer(before.choice).restore(data, before), []
             except beliefs.Unreadable as problem:
                 why = f"is not of this version ({problem})"
     told = f"{path} {why}: the belief was fitted again from the results"
@@ -143,7 +161,8 @@ def replayed(campaign: Campaign, say: Say) -> Any:
     rounds = [k for k, proposal in enumerate(campaign.proposals) if proposal["round"]]
     for step, k in enumerate(rounds, 1):
         say(f"fitting again: round {campaign.proposals[k]['round']}, {step} of {len(rounds)}")
-        belief, _ = proposer(len(campaign.names)).update(then(campaign, k, belief))
+        here = then(campaign, k, belief)
+        belief, _ = proposer(here.choice).update(here)
     return belief
 
 

@@ -95,9 +95,18 @@ class BeliefOptions(Options):
 
     belief: str = option(
         "auto",
-        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, then lowrank",
-        choices=("auto", "ame", "lowrank", "gibbs"),
+        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, informed beyond "
+        "them or with --side",
+        choices=("auto", "ame", "informed", "lowrank", "gibbs"),
         metavar="NAME",
+        group="belief",
+    )
+    side: str | None = option(
+        None,
+        "what is known of every perturbation before any pair is measured: a table with a column "
+        "of names (gene) and columns of numbers, such as an embedding of its own effect",
+        metavar="FILE",
+        path=True,
         group="belief",
     )
     guide: str = option(

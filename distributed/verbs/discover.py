@@ -16,6 +16,7 @@ from epistax.distributed import tuning
 from epistax.distributed.backends import backend
 from epistax.distributed.driver import execute
 from epistax.distributed.formats.relations import Relations, by_stem, read_relations
+from epistax.distributed.formats.side import read_side
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.plan import Plan
@@ -44,16 +45,18 @@ def run(options: Discover) -> dict[str, Any]:
     truth = None
     if options.truth is not None:
         truth = true_reward(options.truth, options.truth_column, options.reward, data)
-    study = design(options, data, truth)
+    side = None if options.side is None else read_side(options.side, data.names)
+    study = design(options, data, truth, side)
     relations = known_pairs(options.known, data)
-    files = [options.pairs, *options.known, *([options.truth] if options.truth else [])]
+    more = [path for path in (options.truth, options.side) if path]
+    files = [options.pairs, *options.known, *more]
     with RunDir.open(options, inputs=files) as directory:
         if directory.finished:
             return directory.summary
         directory.note(**study.facts())
         begun = time.monotonic()
         with Progress("discover", quiet=options.quiet) as progress:
-            for line in study.remarks():
+            for line in (*study.remarks(), *(side.remarks if side else ())):
                 progress.say(line)
             kernel = Replay(study, relations, progress)
             tuned = search(directory, study, kernel, progress) if options.tune else {}

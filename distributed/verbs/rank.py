@@ -8,14 +8,17 @@ audit.parquet     a row an audited pair: approximate and exact value
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 
+from epistax.distributed.doubles import tested
 from epistax.distributed.formats.screens import read_screen
 from epistax.distributed.options import Rank
 from epistax.distributed.progress import Progress
-from epistax.distributed.ranked import Ranking, measures, prepare
+from epistax.distributed.rankable import measures, prepare, scoring
+from epistax.distributed.ranked import Ranking
 from epistax.distributed.report import page
 from epistax.distributed.report.scores import FDR, WIDTH, left_out
 from epistax.distributed.rundir import RunDir
@@ -44,7 +47,9 @@ def run(options: Rank) -> dict[str, Any]:
                 frames.append(found.frame)
                 audited += [] if found.audited is None else [found.audited]
             frame = pl.concat(frames)
-            tests, facts = ranking.tested(frame.select("a", "b").unique(maintain_order=True))
+            kept = frame.select("a", "b").unique(maintain_order=True)
+            asked = replace(scoring(options), bandwidth=ranking.bandwidth)
+            tests, facts = tested(kept, data, asked, progress)
         frame = frame.join(tests, on=["a", "b"], how="left", maintain_order="left")
         if "mmd" in entries:
             directory.note(bandwidth=ranking.bandwidth)

@@ -51,7 +51,7 @@ def deflate(
     delta: Values,
     open: Bool[Array, "q"],
     noise: Scalar | float,
-    lam: Scalar | float,
+    lam: float,
     size: int,
 ) -> tuple[Index, Picked]:
     """Pick size pairs in turn; after each, condition every draw's deviation on its measurement.
@@ -95,7 +95,7 @@ def _pick(
     fixed: tuple[Array, Array],
     *,
     noise: Scalar | float,
-    lam: Scalar | float,
+    lam: float,
 ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     (a, open), (delta, start) = carry, fixed
     psi = jnp.where(open, ratio(delta, (a**2).mean(0), start, lam), jnp.inf)

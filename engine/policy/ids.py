@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from epistax.engine.pairs import Pairs
-from epistax.engine.types import Key, PerDraw, Scalar, Values
+from epistax.engine.types import Key, PerDraw, Values
 
 GROUPS = 32  # most clusters of draws: more would explain little but themselves
 
@@ -23,10 +23,11 @@ def ratio(
     delta: Float[Array, "*q"],
     information: Float[Array, "*q"],
     variance: Float[Array, "*q"],
-    lam: Scalar | float,
+    lam: float,
 ) -> Float[Array, "*q"]:
     """Psi of every pair; the information is floored where a pair tells almost nothing."""
-    return delta**lam / jnp.maximum(information, 1e-6 * variance + 1e-12)
+    power = int(lam) if lam == int(lam) else lam  # a whole power is a few products
+    return delta**power / jnp.maximum(information, 1e-6 * variance + 1e-12)
 
 
 def regret(s: Float[Array, "s q"], open: Bool[Array, "q"]) -> Values:

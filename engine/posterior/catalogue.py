@@ -1,6 +1,7 @@
 """Beliefs by name: what `--belief` chooses from, with defaults by the size of the data."""
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -8,17 +9,22 @@ from numpy import ndarray
 
 from epistax.engine.posterior.ame import AME, ame
 from epistax.engine.posterior.gibbs import Gibbs, gibbs
+from epistax.engine.posterior.informed import Informed, informed
 from epistax.engine.posterior.lowrank import LowRank, lowrank
 from epistax.engine.protocols import Posterior
 from epistax.engine.reward import Kind
 
-NAMES = ("ame", "lowrank", "gibbs")
+NAMES = ("ame", "informed", "lowrank", "gibbs")
+Settings: TypeAlias = AME | Informed | LowRank | Gibbs
 LARGE = 1500  # perturbations from which ame's p x p tables and sweeps cost more than they bring
 
 
-def choose(name: str, *, p: int) -> str:
-    """The belief that `auto` stands for at this size; any other name is itself."""
-    return name if name != "auto" else "ame" if p <= LARGE else "lowrank"
+def choose(name: str, *, p: int, side: bool = False) -> str:
+    """The belief that `auto` stands for; any other name is itself.
+
+    It is `informed` for many perturbations, and where side information tells them apart.
+    """
+    return name if name != "auto" else "informed" if side or p > LARGE else "ame"
 
 
 def settings(
@@ -28,7 +34,7 @@ def settings(
     rank: int | None = None,
     guide: Literal["normal", "lowrank"] = "normal",
     top: float = 0.05,
-) -> AME | LowRank | Gibbs:
+) -> Settings:
     """The settings of a belief over p perturbations; rank None chooses by p. KeyError if unknown.
 
     top is the share of pairs that is sought, which sets the scale of ame. For the others: the
@@ -37,19 +43,32 @@ def settings(
     m = rank or max(2, min(8, round(p / 10)))
     return {
         "ame": AME(rank=rank, top=top),
+        "informed": Informed(ranks=(rank,)) if rank else Informed(),
         "lowrank": LowRank(rank=m, guide=guide),
         "gibbs": Gibbs(rank=m),
     }[name]
 
 
+def of_rank(config: Settings, rank: int) -> Settings:
+    """The same settings with another rank."""
+    if isinstance(config, Informed):
+        return replace(config, ranks=(rank,))
+    return replace(config, rank=rank)
+
+
 def posterior(
-    config: AME | LowRank | Gibbs,
+    config: Settings,
     *,
     p: int,
     reward: Kind,
     singles: Float[Array | ndarray, "p"] | None,
+    side: Float[ndarray, "p d"] | None = None,
 ) -> Posterior:
-    """The belief of these settings; singles are the single effects, in the units of the score."""
-    build: dict[type, Any] = {AME: ame, LowRank: lowrank, Gibbs: gibbs}
+    """The belief of these settings; singles are the single effects, in the units of the score.
+
+    side is what is known of every perturbation, for `informed` alone.
+    """
+    build: dict[type, Any] = {AME: ame, LowRank: lowrank, Gibbs: gibbs, Informed: informed}
     known = None if singles is None else jnp.asarray(singles, jnp.float32)
-    return build[type(config)](config, p=p, reward=reward, singles=known)
+    more = {"side": side} if isinstance(config, Informed) else {}
+    return build[type(config)](config, p=p, reward=reward, singles=known, **more)

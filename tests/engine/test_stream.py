@@ -100,11 +100,11 @@ def crowd():
 def test_the_best_by_tiles_are_those_of_a_sort_of_all_pairs(crowd, barred):
     p, pairs, done, measured, factors, allowed = crowd
     mean, var = moments.of_pairs(factors, pairs)
-    expected, lam = jnp.float32(mean.max() + 1), jnp.float32(4.0)
+    expected = jnp.float32(mean.max() + 1)
     for score, args, wanted in (
         (stream.confidence, (jnp.float32(1.5),), mean + 1.5 * jnp.sqrt(var)),
         (stream.uncertainty, (), jnp.sqrt(var)),
-        (stream.variance_directed, (expected, lam), -((expected - mean) ** 4) / var),
+        (stream.variance_directed(4.0), (expected,), -((expected - mean) ** 4) / var),
     ):
         value = np.array(wanted)
         value[done] = -np.inf
