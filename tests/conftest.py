@@ -9,6 +9,8 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 ).strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# a program of eight devices holds eight threads; with no more of them what it waits for never runs
+os.environ.setdefault("PJRT_NPROC", "24")
 
 import jax
 import pytest

@@ -2,9 +2,10 @@
 
     R_ij = b + a_i + a_j + sum_r s_r u_ir u_jr,    u_i = A' h_i + delta_i,    a_i = w' h_i + alpha_i
 
-b, s ~ N(0,1), A ~ N(0, 1/d), delta ~ N(0, .5^2), w ~ N(0, .5^2/d), alpha ~ N(0, tau^2); without h
-u ~ N(0,1), a ~ N(0, tau^2). The guide is mean-field Gaussian; sigma and tau are point estimates
-under HalfNormal(.5). Given a draw of A and w the expected likelihood is closed form,
+b, s ~ N(0,1), A ~ N(0, 1/d), delta ~ N(0, omega^2), w ~ N(0, .5^2/d), alpha ~ N(0, tau^2); without
+h u ~ N(0,1), a ~ N(0, tau^2). The guide is mean-field Gaussian; the noise's sigma, tau and omega
+are point estimates under HalfNormal(.5). Given a draw of A and w the expected likelihood is closed
+form,
 
     E log N(y; R, v) = log N(y; E R, v) - Var R / (2 v),
 
@@ -27,9 +28,10 @@ from epistax.engine.posterior import moments
 from epistax.engine.posterior.lowrank import Observed
 from epistax.engine.types import Info, Key, Scalar
 
-OWN, EFFECT = 0.5, 0.5  # prior sds of delta beside side information, and of w' h
-HYPER = 0.5  # scale of the priors of sigma and tau
-NARROW, START_NOISE, START_TAU = 0.1, 0.1, 0.3
+EFFECT = 0.5  # prior sd of w' h
+HYPER = 0.5  # scale of the priors of sigma, tau and omega
+NARROW, START_NOISE, START_TAU, OWN = 0.1, 0.1, 0.3, 0.5  # what sds start at
+SITES = 6  # of the guide; what follows them are point estimates
 LAST = 0.05  # of the learning rate, at the last step
 
 
@@ -41,7 +43,7 @@ class Normal(NamedTuple):
 
 
 class Params(NamedTuple):
-    """The guide, and the logarithms of the noise's sd and of tau."""
+    """The guide, and the logarithms of sigma, tau and omega (1 without side information)."""
 
     b: Normal  # []
     s: Normal  # [r]
@@ -51,7 +53,7 @@ class Params(NamedTuple):
     effect: Normal  # alpha, [p]
     log_sigma: Scalar
     log_tau: Scalar
-    log_own: Scalar  # the prior sd of delta; 1 without side information
+    log_own: Scalar
 
 
 class Known(NamedTuple):
@@ -61,14 +63,12 @@ class Known(NamedTuple):
     side: Float[Array, "p d"]
 
 
-def prior(params: Params) -> Params:
-    """Prior sds of every site; the hyper-parameters' places are 0."""
+def prior(params: Params) -> tuple[Scalar, ...]:
+    """Prior sds of b, s, A, delta, w and alpha."""
     d = params.map.mean.shape[0]
-    one, zero = jnp.ones(()), jnp.zeros(())
-    width = 1 / math.sqrt(max(d, 1))
+    one, width = jnp.ones(()), jnp.float32(1 / math.sqrt(max(d, 1)))
     own = jnp.exp(params.log_own) if d else one
-    sds = (one, one, one * width, own, one * (EFFECT * width), jnp.exp(params.log_tau))
-    return Params(*sds, zero, zero, zero)  # type: ignore[arg-type]
+    return one, one, width, own, EFFECT * width, jnp.exp(params.log_tau)
 
 
 def start(key: Key, observed: Observed, *, p: int, rank: int, d: int) -> Params:
@@ -152,7 +152,7 @@ def reparameterised(key: Key, site: Normal) -> Array:
 def divergence(params: Params) -> Scalar:
     """KL of the guide from the prior."""
     total = jnp.zeros(())
-    for site, sd in zip(params[:6], prior(params)[:6], strict=True):
+    for site, sd in zip(params[:SITES], prior(params), strict=True):
         ratio = jnp.exp(site.log_sd) / sd
         total += 0.5 * (ratio**2 + (site.mean / sd) ** 2 - 1).sum() - jnp.log(ratio).sum()
     return total

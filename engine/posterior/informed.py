@@ -3,13 +3,19 @@
 The program and its mean-field fit are those of elbo.py. A perturbation that no measured pair holds
 is predicted from what is known of it, h_i; its own part keeps the prior.
 
-Mean-field variances are too small. A second fit, the shadow, never sees a tenth of the measured
-pairs (always the same ones). On these, kappa divides the information that the data added to each
+Mean-field variances are too small. kappa divides the information that the data added to each
 factor's prior,
 
-    1 / var' = 1 / prior + (1 / var - 1 / prior) / kappa,
+    1 / var' = 1 / prior + (1 / var - 1 / prior) / kappa.
 
-and kappa and sigma are those of the greatest held-out likelihood, as is the rank.
+A second fit, the shadow, never sees a tenth of the measured pairs (always the same ones). Noise and
+uncertainty of R are told apart by its errors on both kinds of pairs: where a posterior is right,
+
+    E (y - E R)^2 = sigma^2 - Var R  on pairs it has seen,  sigma^2 + Var R  on others
+
+(exact for a linear Gaussian model), so that kappa is where the mean of Var R over the one kind and
+over the other add up to the difference of the errors. The rank is that of the greatest held-out
+likelihood.
 """
 
 from collections.abc import Iterator
@@ -32,9 +38,9 @@ from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
-KAPPAS = tuple(2.0 ** (n / 2) for n in range(-2, 15))
-NOISES = tuple(2.0 ** (n / 4) for n in range(-8, 9))  # times the sigma of the fit
+KAPPAS = 2.0 ** (np.arange(-4, 41, dtype=np.float32) / 4)
 FEWEST, USUAL = 30, 4.0  # with fewer pairs held out kappa is what it usually is
+LEAST = 0.01  # of the noise that the fit found
 MAIN, SHADOW = 0, 1
 
 
@@ -150,7 +156,7 @@ def spread(params: Params, side: Float[Array, "p d"], kappa: Scalar) -> moments.
         return 1 / (1 / sd**2 + (jnp.exp(-2 * site.log_sd) - 1 / sd**2) / kappa)
 
     b, s, map, own, effect_map, effect = (
-        var(site, sd) for site, sd in zip(params[:6], elbo.prior(params)[:6], strict=True)
+        var(site, sd) for site, sd in zip(params[: elbo.SITES], elbo.prior(params), strict=True)
     )
     return moments.Factors(
         params.b.mean,
@@ -166,24 +172,27 @@ def spread(params: Params, side: Float[Array, "p d"], kappa: Scalar) -> moments.
 
 @jax.jit
 def calibrated(params: Params, known: Known, shown: Array) -> tuple[Scalar, Scalar, Scalar]:
-    """kappa, sigma and mean log-likelihood, the greatest on the pairs that the shadow never saw."""
+    """kappa, sigma, and the mean log-likelihood of the pairs that the shadow never saw."""
     observed, shadow = known.observed, jax.tree.map(lambda x: x[SHADOW], params)
-    held = observed.mask & ~shown
-    fitted = jnp.exp(shadow.log_sigma)
-    sigmas = fitted * jnp.asarray(NOISES)
+    held, seen = observed.mask & ~shown, observed.mask & shown
 
-    def of_kappa(kappa: Scalar) -> Array:
-        mean, var = moments.of_pairs(spread(shadow, known.side, kappa), observed.pairs)
+    def over(where: Array, value: Array) -> Scalar:
+        return jnp.where(where, value, 0.0).sum() / jnp.maximum(where.sum(), 1)
 
-        def of_sigma(sigma: Scalar) -> Scalar:
-            v = var + sigma**2 + observed.variance
-            one = -0.5 * (jnp.log(2 * jnp.pi * v) + (observed.value - mean) ** 2 / v)
-            return jnp.where(held, one, 0.0).sum() / jnp.maximum(held.sum(), 1)
+    def of_kappa(kappa: Scalar) -> tuple[Array, Array]:
+        return moments.of_pairs(spread(shadow, known.side, kappa), observed.pairs)
 
-        return jax.lax.map(of_sigma, sigmas)
-
-    table = jax.lax.map(of_kappa, jnp.asarray(KAPPAS))
-    row, column = jnp.divmod(jnp.argmax(table), len(NOISES))
-    enough = held.sum() >= FEWEST
-    kappa = jnp.where(enough, jnp.asarray(KAPPAS)[row], USUAL)
-    return kappa, jnp.where(enough, sigmas[column], fitted), jnp.where(enough, table.max(), 0.0)
+    mean, _ = of_kappa(jnp.float32(1.0))
+    error = (observed.value - mean) ** 2
+    optimism = over(held, error) - over(seen, error)
+    gaps = jax.lax.map(lambda k: jnp.stack([over(w, of_kappa(k)[1]) for w in (held, seen)]).sum(),
+                       KAPPAS)  # fmt: skip
+    kappa = jnp.interp(optimism, gaps, KAPPAS)  # the gaps grow with kappa
+    kappa = jnp.where(held.sum() >= FEWEST, kappa, USUAL)
+    _, var = of_kappa(kappa)
+    noise = over(held, error - var - observed.variance)
+    fitted = jnp.exp(2 * shadow.log_sigma)
+    noise = jnp.where(held.sum() >= FEWEST, jnp.maximum(noise, LEAST * fitted), fitted)
+    v = var + noise + observed.variance
+    likelihood = over(held, -0.5 * (jnp.log(2 * jnp.pi * v) + error / v))
+    return kappa, jnp.sqrt(noise), likelihood

@@ -94,7 +94,14 @@ def test_directed_sampling_by_variance_chooses_the_least_ratio_of_all_pairs(case
     np.testing.assert_allclose(-chosen.value, psi[lowest(psi, listed)], rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["ids-self", "ids-argmax", "ids-clusters"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ids-self",
+        pytest.param("ids-argmax", marks=pytest.mark.slow),
+        pytest.param("ids-clusters", marks=pytest.mark.slow),
+    ],
+)
 def test_a_short_list_proves_itself_complete(case, name, monkeypatch):
     belief, measured, listed = case
     k_draw, _ = jax.random.split(KEY)
@@ -136,7 +143,12 @@ def test_stretched_draws_have_the_moments_in_closed_form(case, s):
     np.testing.assert_allclose(stretched.var(0), var, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", NAMES)
+QUICKLY = ("ids", "ids-ts", "ts-par", "random", "ucb")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICKLY else pytest.param(n, marks=pytest.mark.slow) for n in NAMES]
+)
 def test_measured_and_barred_pairs_are_never_chosen_and_none_is_chosen_twice(name):
     p = 40
     pairs = upper(p)
@@ -156,7 +168,7 @@ def test_measured_and_barred_pairs_are_never_chosen_and_none_is_chosen_twice(nam
     assert sorted(rank(chosen.pairs, p)) == np.flatnonzero(free).tolist()
 
 
-@pytest.mark.parametrize("name", ["ids", "ids-self", "ucb", "ts"])
+@pytest.mark.parametrize("name", ["ids", pytest.param("ids-self", marks=pytest.mark.slow), "ts"])
 def test_tiles_and_devices_change_no_batch(case, name):
     belief, measured, _ = case
     one = streamed.choose(name, SAME, KEY, belief, measured)

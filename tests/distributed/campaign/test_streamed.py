@@ -23,7 +23,7 @@ def rounds(desk, *words, policy, count=2):
     return [desk.pairs(number) for number in range(count + 1)]
 
 
-@pytest.mark.parametrize("policy", ["ucb", "ts"])
+@pytest.mark.parametrize("policy", ["ucb", pytest.param("ts", marks=pytest.mark.slow)])
 def test_batches_are_those_of_a_list_of_all_pairs(desks, monkeypatch, policy):
     first = rounds(desks("listed"), policy=policy)
     monkeypatch.setattr(dense, "MOST", 2)
@@ -37,7 +37,9 @@ def test_batches_are_those_of_a_list_of_all_pairs(desks, monkeypatch, policy):
 
 
 @pytest.mark.usefixtures("unlisted")
-@pytest.mark.parametrize("policy", ["ids", "ids-self", "random"])
+@pytest.mark.parametrize(
+    "policy", ["ids", pytest.param("ids-self", marks=pytest.mark.slow), "random"]
+)
 def test_no_pair_comes_twice_and_rules_hold(desk, policy):
     desk.file("out.txt", "G03\nG01,G02\n")
     made = rounds(desk, "--quota", 2, "--exclude", desk.folder / "out.txt", policy=policy)

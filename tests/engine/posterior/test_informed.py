@@ -15,7 +15,7 @@ from epistax.engine.posterior.lowrank import Observed
 from epistax.engine.screen import Measured
 
 P, R, D, Q = 30, 3, 4, 120
-QUICK = Informed(ranks=(R,), steps=400, warm_steps=60)
+QUICK = Informed(ranks=(R,), steps=300, warm_steps=60)
 
 
 def observed(pairs, value, mask=None):
@@ -192,7 +192,8 @@ def test_side_information_reaches_perturbations_without_a_measured_pair(learned)
     for name, side in (("with", h), ("without", None)):
         posterior, belief, info = fitted(p, measured, side)
         mean, _ = predicted(posterior, belief, pairs)
-        corr[name] = np.corrcoef(mean[fresh], truth[fresh])[0, 1] if mean[fresh].std() else 0.0
+        says = mean[fresh].std() > 1e-3  # without, all of them look alike
+        corr[name] = np.corrcoef(mean[fresh], truth[fresh])[0, 1] if says else 0.0
         assert bool(info["finite"])
     assert corr["with"] > 0.9 and abs(corr["without"]) < 0.2
 
@@ -227,6 +228,7 @@ def test_a_warm_start_keeps_what_was_learned(learned):
     assert np.corrcoef(first, second)[0, 1] > 0.99
 
 
+@pytest.mark.slow
 def test_the_rank_is_that_of_the_greatest_held_out_likelihood(learned):
     p, h, measured, _, _ = learned
     config = Informed(ranks=(1, 2), steps=300)
