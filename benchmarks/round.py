@@ -52,10 +52,12 @@ def exponents(rows: list[Record]) -> Record:
     """Slopes of log time and log memory in the log number, all sizes and from 10,000 on."""
     genes = np.log([row["size"]["genes"] for row in rows])
     fitted = {}
-    for name in ("ours_seconds", "peak_rss_mb"):
-        value = np.log([row[name] for row in rows])
+    for name, key in (("seconds", "ours_seconds"), ("memory", "peak_rss_mb")):
+        value = np.log([row[key] for row in rows])
         for label, some in (("", genes > 0), ("_from_10000", genes > np.log(9000))):
-            fitted[f"{name}{label}"] = round(float(np.polyfit(genes[some], value[some], 1)[0]), 3)
+            fitted[f"{name}_exponent{label}"] = round(
+                float(np.polyfit(genes[some], value[some], 1)[0]), 3
+            )
     return {"name": "round.growth.exponent", "size": {"genes": list(GROWTH)}, **fitted}
 
 

@@ -26,10 +26,8 @@ from epistax.engine.posterior.maxima import Maxima
 from epistax.engine.shortlist import Open, directed, expectation, kept
 from epistax.engine.types import Info, Key
 
-SLOTS, WIDER = (
-    4,
-    4,
-)  # of each draw's best pairs, looked at first when others may have taken the best
+SLOTS = 4  # of each draw's best pairs, looked at first: others may have taken the best
+WIDER = 4  # times as many where all of them are taken
 
 
 class Chosen(NamedTuple):

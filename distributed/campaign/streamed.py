@@ -29,6 +29,8 @@ def propose(moment: Moment) -> Batch:
     """The batch of a round; round 0 is random and needs no belief."""
     choice, rule = moment.choice, moment.rules
     _, settings = beliefs.parts(choice)
+    # draws of a list of all pairs are limited by its length; here there is none
+    settings = replace(settings, draws=choice.options.draws or Settings.draws)
     known = moment.number > 0 and choice.policy != "random"
     belief, info = beliefs.update(moment) if known else (None, {})
     factors = factored(choice, belief) if known else ignorant(choice.p)
@@ -39,8 +41,13 @@ def propose(moment: Moment) -> Batch:
     wanted = rule.size * (LONGER if ruled(rule) and policy in SEPARATE else 1)
 
     def ask(key: Key, number: int, room: rules.Room) -> tuple[Pairs, np.ndarray]:
-        found = best(policy, replace(settings, batch=wanted), key, factors, rule, room, left)
-        return found.pairs, found.value if known else unknown(len(found.value))
+        size = wanted
+        while True:
+            found = best(policy, replace(settings, batch=size), key, factors, rule, room, left)
+            # none of the best may be affordable: then further down the list
+            if rules.feasible(rule, room, found.pairs).any() or len(found.value) < size:
+                return found.pairs, found.value if known else unknown(len(found.value))
+            size *= LONGER
 
     batch = filled(moment, ask, belief, info)
     if not known or not len(batch.pairs.i):
@@ -62,8 +69,8 @@ def best(
 ) -> streamed.Chosen:
     """The policy's choice among the pairs that are neither barred nor taken, of open genes."""
     out = unrank(np.union1d(rule.barred, room.taken), len(rule.price))
-    open_genes = rules.open_genes(rule, room)
-    return streamed.choose(policy, settings, key, factors, out, remaining=left, allowed=open_genes)
+    allowed = rules.affordable_genes(rule, room)
+    return streamed.choose(policy, settings, key, factors, out, remaining=left, allowed=allowed)
 
 
 def ruled(rule: rules.Rules) -> bool:

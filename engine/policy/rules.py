@@ -26,9 +26,8 @@ class Rules(NamedTuple):
     barred: Int[ndarray, "m"]  # positions of pairs that may not
     quota: int | None = None  # most pairs of one perturbation
     budget: float = np.inf
-    priced: Int[ndarray, "k"] = np.zeros(
-        0, np.int64
-    )  # positions of pairs with a price of their own
+    # positions of pairs with a price of their own, and that
+    priced: Int[ndarray, "k"] = np.zeros(0, np.int64)
     prices: Float[ndarray, "k"] = np.zeros(0)
 
 
@@ -121,6 +120,17 @@ def feasible(rules: Rules, room: Room, pairs: Pairs) -> Bool[ndarray, "m"]:
 def open_genes(rules: Rules, room: Room) -> Bool[ndarray, "p"]:
     """Perturbations of which a pair may still come in, the price of a pair aside."""
     return ~rules.closed & (True if rules.quota is None else room.used < rules.quota)
+
+
+def affordable_genes(rules: Rules, room: Room) -> Bool[ndarray, "p"]:
+    """The open ones whose cheapest pair there is money for; all of them where pairs have prices."""
+    open = open_genes(rules, room)
+    if len(rules.priced) or open.sum() < 2:
+        return open
+    one, two = np.partition(rules.price[open], 1)[:2]
+    # the partner of the cheapest one is the second
+    partner = np.where(rules.price > one, one, two)
+    return open & (rules.price + partner <= room.money)
 
 
 def cost(rules: Rules, pairs: Pairs) -> Float[ndarray, "m"]:

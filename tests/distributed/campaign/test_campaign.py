@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from epistax.cli import main
 from epistax.distributed.campaign import files, proposing
 from epistax.distributed.rundir import lock
 
@@ -490,3 +491,12 @@ def test_names_that_a_csv_must_quote_come_through(desk):
     assert set(made["a"]) | set(made["b"]) == {"A, the first", 'B "two"', "C"}
     made.with_columns(score=pl.lit("1.5")).write_csv(desk.folder / "r.csv")
     assert desk.go("record", desk.folder / "r.csv")["measured"] == 3
+
+
+def test_the_page_of_a_campaign_is_made_again_like_any_other(desk, capsys):
+    desk.new()
+    desk.go("propose")
+    (desk.path / "report.html").unlink()
+    assert main(["report", str(desk.path)]) == 0
+    assert str(desk.path / "report.html") in capsys.readouterr().out
+    assert "epistax campaign record" in (desk.path / "report.html").read_text()

@@ -50,6 +50,24 @@ def test_no_pair_comes_twice_and_rules_hold(desk, policy):
         assert max(np.unique(np.array(batch), return_counts=True)[1]) <= 2
 
 
+def test_a_budget_is_spent_as_over_a_list_of_all_pairs(desks, monkeypatch):
+    made = []
+    for name, most in (("listed", dense.MOST), ("unlisted", 2)):
+        monkeypatch.setattr(dense, "MOST", most)
+        desk = desks(name)
+        # the dearest genes have the highest scores: none of the best pairs can be paid for
+        prices = "".join(f"{gene},{k + 1}\n" for k, gene in enumerate(desk.genes))
+        cost = desk.file("cost.csv", f"gene,cost\n{prices}")
+        start = [(a, b) for a in desk.genes for b in desk.genes if a < b][::2]
+        results = desk.measure("start.csv", start)
+        desk.new(*QUICK, "--cost", cost, "--budget", 14, "--start", results, policy="ucb", batch=4)
+        desk.go("propose")
+        made.append(desk.pairs(1))
+        number = {gene: k + 1 for k, gene in enumerate(desk.genes)}
+        assert sum(number[a] + number[b] for a, b in made[-1]) <= 14
+    assert made[0] == made[1] and made[0]
+
+
 @pytest.mark.usefixtures("unlisted")
 def test_a_lost_belief_is_fitted_again_to_the_same_bits(desk):
     rounds(desk, policy="ucb", count=1)

@@ -136,3 +136,17 @@ def test_the_cheapest_pairs_are_those_of_a_full_sort():
         every = np.sort(rules.cost(made, PAIRS)[open])
         for size in (1, 4, 20):
             np.testing.assert_allclose(rules.cheapest(made, size), every[:size])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_gene_is_affordable_where_one_of_its_pairs_is(seed):
+    rng = np.random.default_rng(seed)
+    price, closed = rng.integers(1, 9, P).astype(float), rng.random(P) < 0.4
+    made = rules.rules(P, 5)._replace(price=price, closed=closed, budget=float(rng.integers(2, 14)))
+    can = np.zeros(P, bool)
+    for i, j in zip(*PAIRS, strict=True):
+        if not (closed[i] or closed[j]) and price[i] + price[j] <= made.budget:
+            can[[i, j]] = True
+    said = rules.affordable_genes(made, rules.empty(made))
+    open_genes = ~closed
+    assert (said == can).all() or open_genes.sum() < 2
