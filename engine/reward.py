@@ -11,11 +11,16 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 from numpy import ndarray
 
 from epistax.engine.types import Scalar
 
+# nodes and weights of E g(x), x ~ N(0, 1)
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
+WEIGHTS = (WEIGHTS / WEIGHTS.sum()).astype(np.float32)
+FAR = 30.0  # logarithms beyond which nothing is told apart
 Kind: TypeAlias = Literal["score", "abs", "interaction"]
 Vector: TypeAlias = Float[Array | ndarray, "q"]
 
@@ -139,3 +144,37 @@ def standard_error(value: Vector, se: Vector, scale: Scale, *, positive: bool) -
     else:
         slope = jax.lax.rsqrt(scale.unit**2 + value**2)
     return se * slope / scale.sd
+
+
+class Level(NamedTuple):
+    """A monotone map of rewards to mean 0 and sd 1: linear, or `drawn_in` if the tail is long."""
+
+    tail: Tail
+    mean: Scalar
+    sd: Scalar
+
+
+def level(value: Vector, mask: Bool[Array | ndarray, "q"], *, positive: bool) -> Level:
+    """Fit on the rows of mask; the tail of a positive reward (a size) is always drawn in."""
+    shape = tail(value, mask)
+    shape = shape._replace(long=shape.long | positive)
+    mapped = jnp.where(mask, drawn_in(value, shape), jnp.nan)
+    return Level(shape, _or(jnp.nanmean(mapped), 0.0, zero=True), _or(jnp.nanstd(mapped), 1.0))
+
+
+def levelled(value: Vector, to: Level) -> Float[Array, "q"]:
+    """Rewards on that scale; order is kept."""
+    return (drawn_in(value, to.tail) - to.mean) / to.sd
+
+
+def error_at(place: Vector, se: Vector, to: Level) -> Float[Array, "q"]:
+    """The sd on that scale of measurements of rewards that are `place` there.
+
+    By Gauss-Hermite quadrature: near 0 the logarithm bends within a standard error.
+    """
+    x = jnp.asarray(place) * to.sd + to.mean
+    bent = jnp.sign(x) * to.tail.unit * jnp.expm1(jnp.minimum(jnp.abs(x), FAR))
+    value = jnp.where(to.tail.long, bent, x)
+    seen = jnp.stack([drawn_in(value + float(node) * se, to.tail) for node in NODES])
+    mean = jnp.tensordot(WEIGHTS, seen, 1)
+    return jnp.sqrt(jnp.tensordot(WEIGHTS, (seen - mean[None]) ** 2, 1)) / to.sd

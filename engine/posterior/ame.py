@@ -27,7 +27,7 @@ from epistax.engine.pairs import Pairs
 from epistax.engine.posterior import ame_sampler as sampler
 from epistax.engine.posterior.ame_sampler import Chain, Table
 from epistax.engine.protocols import Posterior
-from epistax.engine.reward import Kind, Tail, drawn_in, signed, slope, tail
+from epistax.engine.reward import Kind, Level, Tail, drawn_in, error_at, signed, tail
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
@@ -117,12 +117,13 @@ def scale(belief: Drawn, reward: Float[Array | ndarray, "..."]) -> Float[Array, 
 @partial(jax.jit, static_argnames=("kind", "draws"))
 def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
     k_sweep, k_cut = jax.random.split(key)
-    table, unit, drawn = _table(measured, s, kind)
+    table, unit, drawn, errors = _table(measured, s, kind)
     project = _projection(s)
 
     def step(t, carry):
         chain, chains, plane = carry
-        chain = sampler.sweep(jax.random.fold_in(k_sweep, t), chain, table, z, pull)
+        seen = table._replace(se=errors(sampler.mean(chain)))
+        chain = sampler.sweep(jax.random.fold_in(k_sweep, t), chain, seen, z, pull)
         full = jnp.where(table.known > 0, table.value, sampler.mean(chain))
         b = project(full) if kind == "interaction" else jnp.zeros(3)
         row = jnp.maximum(t - burn, 0)  # burn-in writes row 0 over and over
@@ -150,13 +151,17 @@ def _features(s):
 
 
 def _table(measured, s, kind):
-    """Signed scores as a symmetric table in units of their root mean square, unit and tail."""
+    """Signed scores as a symmetric table in units of their root mean square, unit and tail.
+
+    And the table of standard errors where the scores are expected to be: at the values measured,
+    those that came out high would count for more on a logarithm.
+    """
     (i, j), mask = measured.pairs, measured.mask
     score = jnp.where(mask, measured.score, 0.0)
     y = jnp.where(mask, signed(kind, score, mask, s[i], s[j]), 0.0)
     shape, se = tail(y, mask), measured.se
     if kind == "score":
-        y, se = drawn_in(y, shape), se * slope(y, shape)
+        y = drawn_in(y, shape)
     else:
         shape = shape._replace(long=jnp.zeros((), bool))
     unit = jnp.maximum(jnp.sqrt(jnp.sum(y**2) / jnp.maximum(mask.sum(), 1)), 1e-12)
@@ -167,7 +172,16 @@ def _table(measured, s, kind):
 
     count = jnp.maximum(spread(jnp.ones_like(y)), 1.0)
     known = jnp.minimum(spread(jnp.ones_like(y)), 1.0)
-    return Table(spread(y / unit) / count, spread(se / unit) / count, known), unit, shape
+    scale = Level(shape, jnp.zeros(()), unit)
+
+    def errors(expected):
+        return jax.lax.cond(
+            (se > 0).any(),
+            lambda: spread(error_at(expected[i, j], se, scale)) / count,
+            lambda: jnp.zeros_like(known),
+        )
+
+    return Table(spread(y / unit) / count, jnp.zeros_like(known), known), unit, shape, errors
 
 
 def _projection(s):

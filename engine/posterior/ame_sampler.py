@@ -15,10 +15,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
 from epistax.engine.types import Key, Scalar
+
+TAUS = 10.0 ** np.linspace(-4, 1, 101)
 
 
 class Table(NamedTuple):
@@ -117,7 +120,24 @@ def _noise(key, chain, table, pull):
     # tau and the common size of h are not both identified: the geometric mean of h is 1
     h = h / jnp.exp(jnp.mean(jnp.log(h)))
     total = jnp.sum(square / jnp.outer(h, h)) / 4
-    return h, (0.1 + total) / _gamma(kt, 1.0 + known.sum() / 4)
+    return h, jax.lax.cond(
+        (table.se > 0).any(),
+        lambda: _level(kt, chain, table, h),
+        lambda: (0.1 + total) / _gamma(kt, 1.0 + known.sum() / 4),
+    )
+
+
+def _level(key, chain, table, h):
+    """Tau on a grid, e_ij integrated out: given the e_ij it would move too slowly towards 0."""
+    square, shape = (table.value - mean(chain)) ** 2, jnp.outer(h, h)
+
+    def log_likelihood(tau):
+        v = tau * shape + table.se**2
+        return -0.25 * (table.known * (jnp.log(v) + square / v)).sum() - 0.01 / tau
+
+    grid = jnp.asarray(TAUS, jnp.float32)
+    picked = jax.random.categorical(key, jax.lax.map(log_likelihood, grid))
+    return grid[picked]
 
 
 def _gamma(key, shape):
