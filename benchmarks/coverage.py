@@ -26,6 +26,7 @@ from epistax.engine.posterior import ame_sampler as sampler
 from epistax.engine.posterior import heldout, informed, moments
 from epistax.engine.posterior import lowrank as svi
 from epistax.engine.posterior.ame import AME, ame
+from epistax.engine.posterior.catalogue import LARGE
 from epistax.engine.posterior.gibbs import Gibbs, gibbs
 from epistax.engine.screen import Measured, gather
 from epistax.engine.simulate.morphology import biology
@@ -126,14 +127,23 @@ def effects(key: jax.Array, p: int, of: World) -> dict[str, Interval]:
     return {"ame": (np.asarray(truth), np.asarray(mean.mean(0)), sd)}
 
 
-def rows(genes: list[int], seeds: int) -> Iterator[dict[str, Any]]:
-    """One row a world, size, belief and seed."""
+BELIEFS = {
+    "informed": default,
+    "normal": published("normal"),
+    "lowrank": published("lowrank"),
+    "gibbs": sampled,
+    "ame": effects,
+}
+
+
+def rows(genes: list[int], seeds: int, names: list[str]) -> Iterator[dict[str, Any]]:
+    """One row a world, size, belief and seed; `ame` up to the size where it is the default."""
     for p in genes:
-        beliefs = [default, published("normal"), published("lowrank"), sampled]
+        beliefs = [BELIEFS[name] for name in names if name != "ame" or p <= LARGE]
         for name in ("model", "process"):
             for seed in range(seeds):
                 of = world(name, p, seed)
-                for belief in beliefs + [effects] * (p <= 1500):
+                for belief in beliefs:
                     began = time.monotonic()
                     found = belief(jax.random.key(seed), p, of)
                     seconds = round(time.monotonic() - began, 2)
@@ -160,9 +170,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--genes", type=int, nargs="+", default=[200, 2000])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--belief", action="append", choices=BELIEFS)
     options = parser.parse_args()
     facts = {"device": harness.device(), "versions": harness.versions()}
-    for row in rows(options.genes, options.seeds):
+    for row in rows(options.genes, options.seeds, options.belief or [*BELIEFS]):
         print(json.dumps(row | facts), flush=True)
 
 

@@ -115,11 +115,6 @@ def drawn_in(value: Float[Array | ndarray, "..."], tail: Tail) -> Float[Array, "
     return jnp.where(tail.long, jnp.sign(value) * jnp.log1p(jnp.abs(value) / tail.unit), value)
 
 
-def slope(value: Vector, tail: Tail) -> Float[Array, "q"]:
-    """The derivative of `drawn_in`: what it makes of a small error."""
-    return jnp.where(tail.long, 1.0 / (tail.unit + jnp.abs(jnp.asarray(value))), 1.0)
-
-
 def _or(x: Scalar, otherwise: float, *, zero: bool = False) -> Scalar:
     """x, or otherwise where there was nothing to compute it from (or it is 0 and may not be)."""
     return jnp.where(jnp.isfinite(x) & (zero | (x > 0)), x, otherwise)
@@ -162,7 +157,7 @@ def level(value: Vector, mask: Bool[Array | ndarray, "q"], *, positive: bool) ->
     return Level(shape, _or(jnp.nanmean(mapped), 0.0, zero=True), _or(jnp.nanstd(mapped), 1.0))
 
 
-def levelled(value: Vector, to: Level) -> Float[Array, "q"]:
+def levelled(value: Float[Array | ndarray, "..."], to: Level) -> Float[Array, "..."]:
     """Rewards on that scale; order is kept."""
     return (drawn_in(value, to.tail) - to.mean) / to.sd
 

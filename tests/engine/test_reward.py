@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from epistax.engine import reward as rewards
-from epistax.engine.reward import Tail, drawn_in, slope, tail
+from epistax.engine.reward import Level, Tail, drawn_in, tail
 
 
 def table(q=400, seed=0):
@@ -95,13 +95,28 @@ def test_scores_of_both_signs_are_left_as_they_are():
     found = tail(value, np.ones(300, bool))
     assert not bool(found.long)
     np.testing.assert_array_equal(drawn_in(value, found), value)
-    np.testing.assert_array_equal(slope(value, found), np.ones(300))
     nothing = tail(value, np.zeros(300, bool))
     assert not bool(nothing.long) and float(nothing.unit) == 1
 
 
-def test_errors_are_carried_by_the_slope():
-    value = jnp.array([0.0, 0.5, 3.0, 40.0])
-    found = Tail(jnp.float32(0.7), jnp.array(True))
-    steps = [(drawn_in(value + h, found) - drawn_in(value - h, found)) / (2 * h) for h in (1e-2,)]
-    np.testing.assert_allclose(slope(value, found)[1:], steps[0][1:], rtol=1e-3)
+@pytest.mark.parametrize("long", [True, False])
+def test_errors_are_those_of_many_measurements(long):
+    """Near 0 too, where the logarithm bends within a standard error."""
+    value, se = np.array([0.0, 0.3, 3.0, 40.0]), np.array([0.4, 0.4, 0.5, 2.0])
+    to = Level(Tail(jnp.float32(0.7), jnp.array(long)), jnp.float32(0.2), jnp.float32(1.7))
+    place = rewards.levelled(jnp.asarray(value, jnp.float32), to)
+    noise = np.random.default_rng(0).normal(size=(100_000, 1))
+    seen = rewards.levelled(jnp.asarray(value + se * noise, jnp.float32), to)
+    found = rewards.error_at(place, jnp.asarray(se, jnp.float32), to)
+    np.testing.assert_allclose(found, seen.std(0), rtol=0.03)
+
+
+def test_a_level_has_mean_0_and_sd_1_and_keeps_the_order():
+    rng = np.random.default_rng(1)
+    for value in (rng.normal(3, 5, 500), rng.gamma(0.3, 2, 500)):
+        value, mask = value.astype(np.float32), np.arange(500) < 400
+        to = rewards.level(value, mask, positive=False)
+        z = np.asarray(rewards.levelled(value, to))
+        assert abs(z[:400].mean()) < 1e-4 and abs(z[:400].std() - 1) < 1e-4
+        np.testing.assert_array_equal(np.argsort(z), np.argsort(value))
+    assert bool(to.tail.long) and bool(rewards.level(-value, mask, positive=True).tail.long)
