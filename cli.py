@@ -54,7 +54,8 @@ def run(options: Options) -> int:
     module_name, _, function = options.verb.partition(" ")
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        module = importlib.import_module(f"epistax.distributed.verbs.{module_name}")
+        name = module_name.replace("-", "_")
+        module = importlib.import_module(f"epistax.distributed.verbs.{name}")
         result = getattr(module, function or "run")(options)
         return show(result, options, getattr(module, "describe", None))
     except (Stopped, KeyboardInterrupt) as stop:
@@ -81,7 +82,9 @@ def show(result: Any, options: Options, describe: Any) -> int:
         print(dumps(result))
     else:
         print(describe(result) if describe else outline(json.loads(dumps(result))))
-    return FAILED_PAIRS if isinstance(result, dict) and result.get("n_failed") else DONE
+    if not isinstance(result, dict):
+        return DONE
+    return int(result.get("exit_code", FAILED_PAIRS if result.get("n_failed") else DONE))
 
 
 def outline(value: Any, indent: str = "") -> str:
@@ -132,8 +135,13 @@ def split(words: Sequence[str]) -> tuple[str, list[str]]:
 def parse(cls: type[Options], words: Sequence[str]) -> Options:
     """The options of a verb: flags first, then the file of --config, then the defaults."""
     known = specs(cls)
-    given = vars(parser(cls).parse_intermixed_args(list(words)))
+    own, tail = list(words), []
+    if "words" in known and "--" in own:  # what follows is another command, not ours to parse
+        tail = own[own.index("--") + 1 :]
+        own = own[: own.index("--")]
+    given = vars(parser(cls).parse_intermixed_args(own))
     raw = {name: value for name, value in given.items() if value != []}
+    raw |= {"words": tail} if tail else {}
     file = raw.get("config")
     written = {} if file is None else read_config(file, known)
     places = {name: f"{file}: {name}" for name in written.keys() - raw.keys()}

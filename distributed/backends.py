@@ -1,82 +1,55 @@
-"""Where kernels run. The driver knows these five words only; processes and Ray join them later.
+"""The executors: inline, process and ray, by what options ask for."""
 
-A backend is given chunks, computes and publishes each, and hands back receipts: results travel
-by disk, never through the driver.
-"""
+import dataclasses
+import os
+from typing import TypeVar
 
-import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from epistax.distributed.cluster import Cluster
+from epistax.distributed.crew import Crew, Inline
+from epistax.distributed.errors import BadInput
+from epistax.distributed.options.shared import ScaleOptions
+from epistax.distributed.processes import Processes, environment, usable
 
-from epistax.distributed.plan import Chunk
-from epistax.distributed.store import Frames, Store
-
-Kernel: TypeAlias = Callable[[Chunk], Frames]
+T = TypeVar("T", bound=ScaleOptions)
 
 
-@dataclass(frozen=True)
-class Receipt:
-    """A chunk is on disk; published is False where another writer came first."""
-
-    chunk: Chunk
-    published: bool
-    seconds: float
-
-
-@runtime_checkable
-class Backend(Protocol):
-    """What the driver asks of an executor."""
-
-    capacity: int  # how many chunks may be in flight
-
-    def open(self, kernel: Kernel, store: Store) -> None:
-        """Get ready to work."""
-
-    def submit(self, chunk: Chunk) -> None:
-        """Take a chunk; never more than `capacity` at a time."""
-
-    def collect(self, timeout: float) -> list[Receipt]:
-        """What has been published since the last call; waits for at most timeout seconds."""
-
-    def close(self) -> None:
-        """Let go of workers; chunks in flight may be lost."""
+def backend(
+    executor: str,
+    workers: int | None = 1,
+    *,
+    ray: str = "local",
+    cores: int | None = None,
+    gpus: float = 0.0,
+) -> Crew:
+    """The executor of --executor. Inline with fewer cores than this process has is one process."""
+    if executor == "inline" and cores in (None, usable()):
+        return Inline()
+    if executor == "inline":
+        return Processes(1, cores or 1, environment())
+    cores = cores or 1
+    if executor == "ray":
+        return Cluster(ray, workers, cores, gpus)
+    return Processes(workers or max(1, usable() // cores), cores, environment())
 
 
-class Inline:
-    """This process, one chunk at a time. A kernel's exception is the caller's to see."""
-
-    capacity = 1
-
-    def __init__(self) -> None:
-        """Nothing to hold until the driver opens it."""
-        self.queue: deque[Chunk] = deque()
-
-    def open(self, kernel: Kernel, store: Store) -> None:
-        """Remember what to call and where to publish."""
-        self.kernel, self.store = kernel, store
-
-    def submit(self, chunk: Chunk) -> None:
-        """Queue it: the work is done in `collect`."""
-        self.queue.append(chunk)
-
-    def collect(self, timeout: float) -> list[Receipt]:
-        """Compute and publish what is queued, however long it takes."""
-        receipts = []
-        while self.queue:
-            started = time.perf_counter()
-            chunk = self.queue.popleft()
-            published = self.store.publish(chunk, self.kernel(chunk))
-            receipts.append(Receipt(chunk, published, time.perf_counter() - started))
-        return receipts
-
-    def close(self) -> None:
-        """Forget what was not started."""
-        self.queue.clear()
+def settled(options: T) -> T:
+    """The options with the executor and its cores as they will be: both decide the last bits."""
+    executor = "inline" if options.ray is None else "ray"
+    if options.ray is not None and options.executor == "process":
+        raise BadInput("--ray: is of --executor ray, not process; drop one")
+    if options.executor != "inline":
+        executor = options.executor
+    cores = options.cores or (usable() if executor == "inline" else 1)
+    if options.ray in (None, "local") and cores > usable():
+        raise BadInput(f"--cores: {cores} is more than the {usable()} of this machine")
+    if options.gpus and executor != "ray":
+        raise BadInput(f"--gpus: {executor} does not hand them out; choose --executor ray")
+    if options.gpus:  # this process takes of a GPU what it needs, and leaves the workers theirs
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    return dataclasses.replace(options, executor=executor, cores=cores)
 
 
-def backend(executor: str, workers: int) -> Backend:
-    """The executor of --executor."""
-    builders: dict[str, Callable[[int], Backend]] = {"inline": lambda _: Inline()}
-    return builders[executor](workers)
+def of(options: ScaleOptions) -> Crew:
+    """The executor that settled options ask for."""
+    how = {"cores": options.cores, "gpus": options.gpus, "ray": options.ray or "local"}
+    return backend(options.executor, options.workers, **how)

@@ -2,26 +2,38 @@
 
     plan = Plan.of(run.key, [{"policy": "ids", "seed": s} for s in range(3)])
     store = Store(run.folder("shards"), tables=("curve",))
-    execute(plan, kernel, store, progress=progress)
+    execute(plan, kernel, store, backend=backend("process", 4), progress=progress)
     curve = store.read(plan, "curve")
 
 Execution is at least once, publication once. The first SIGINT or SIGTERM lets the chunks in
-flight finish and raises Stopped; the second interrupts at once, which is safe too.
+flight finish, for as long as who sent it is likely to wait, and raises Stopped; the second
+interrupts at once, which is safe too.
 """
 
 import contextlib
 import signal
 import threading
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from epistax.distributed.backends import Backend, Inline, Kernel
+from epistax.distributed import atomic
+from epistax.distributed.crew import Crew, Inline, Kernel
 from epistax.distributed.errors import Stopped
+from epistax.distributed.events import NAME, Events
+from epistax.distributed.foreman import Foreman
 from epistax.distributed.plan import Plan
 from epistax.distributed.progress import Progress
 from epistax.distributed.store import Census, Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished plan: its shards, and what it took here."""
+
+    paths: list[Path]  # in the order of the plan
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def execute(
@@ -29,47 +41,49 @@ def execute(
     kernel: Kernel,
     store: Store,
     *,
-    backend: Backend | None = None,
+    backend: Crew | None = None,
     progress: Progress | None = None,
-) -> list[Path]:
-    """Compute what is not on disk yet; the paths of all shards in the order of the plan."""
-    backend = Inline() if backend is None else backend
+    deadline: float = 60.0,
+) -> Outcome:
+    """Compute what is not on disk yet; `deadline` is Foreman's."""
+    crew: Crew = Inline() if backend is None else backend
     progress = Progress("", quiet=True) if progress is None else progress
+    events = Events(store.beside(NAME))
     census = store.scan(plan)
     report(census, progress)
     progress.start(len(plan.chunks), done=len(census.done))
+    facts: dict[str, object] = {}
     if census.todo:
-        with stop_signals(progress) as stop:
-            pull(census, kernel, store, backend, progress, stop)
+        foreman = Foreman(census, kernel, store, crew, progress, events, deadline)
+        facts = run(foreman)
+    atomic.sweep(store.folder)  # what killed workers were writing; none lives any more
     store.close(plan)
-    return store.paths(plan)
+    events.write("end", chunks=len(plan.chunks))
+    return Outcome(store.paths(plan), facts)
 
 
-def pull(
-    census: Census,
-    kernel: Kernel,
-    store: Store,
-    backend: Backend,
-    progress: Progress,
-    stop: threading.Event,
-) -> None:
-    """Keep the backend fed up to its capacity until everything is published."""
-    todo, in_flight = deque(census.todo), 0
-    done, total = len(census.done), len(census.done) + len(census.todo)
-    backend.open(kernel, store)
+def run(foreman: Foreman) -> dict[str, object]:
+    """Open, work, close; Stopped where something is left."""
     try:
-        while in_flight or (todo and not stop.is_set()):
-            while todo and in_flight < backend.capacity and not stop.is_set():
-                backend.submit(todo.popleft())
-                in_flight += 1
-            for receipt in backend.collect(timeout=0.5):
-                in_flight -= 1
-                done += 1
-                progress.advance(note=f"chunk {receipt.chunk.id}")
+        foreman.open()
+        with stop_signals(foreman.progress) as stop:
+            foreman.work(stop)
     finally:
-        backend.close()
-    if done < total:
-        raise Stopped(f"{done} of {total} chunks are done")
+        foreman.close()
+    if foreman.done < foreman.total:
+        foreman.events.write("stop", done=foreman.done, total=foreman.total)
+        raise Stopped(f"{foreman.done} of {foreman.total} chunks are done")
+    return foreman.facts()
+
+
+def seconds(events: Events) -> dict[str, float]:
+    """What the chunks of each kind took, all drivers of a run together."""
+    found: dict[str, float] = {}
+    for event in events.read():
+        if event["event"] == "done":
+            kind = event.get("kind", "")
+            found[kind] = found.get(kind, 0.0) + event.get("seconds", 0.0)
+    return found
 
 
 def report(census: Census, progress: Progress) -> None:

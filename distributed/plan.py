@@ -20,11 +20,21 @@ class Chunk:
     id: int
     key: str
     work: Mapping[str, Any]
+    piece: bool = False  # a part of a chunk that could not be done as a whole
 
     @property
     def name(self) -> str:
         """Integers and hex only: no label of the data becomes a file name."""
         return f"c{self.id:06d}-{self.key}"
+
+    @property
+    def kind(self) -> str:
+        """What the first chunk of a kind compiles, the others need not."""
+        return str(self.work.get("test", ""))
+
+    def cut(self, work: Mapping[str, Any]) -> "Chunk":
+        """A piece of it, whose key says of what."""
+        return Chunk(self.id, chunk_key(self.key, work), dict(work), piece=True)
 
 
 @dataclass(frozen=True)

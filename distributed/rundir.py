@@ -12,6 +12,7 @@ summary.json is written last and its presence means: finished.
 """
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
@@ -25,6 +26,8 @@ from typing import Any
 from epistax.distributed import atomic
 from epistax.distributed.errors import BadInput, Stopped
 from epistax.distributed.record import describe, difference, dumps, now
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class RunDir:
@@ -59,7 +62,7 @@ class RunDir:
                 run.save()
                 clear(path, keep=("LOCK", "run.json"))
             run.load_summary(quiet=options.quiet)
-            with run.status():
+            with full(path), run.status():
                 yield run
 
     @property
@@ -76,6 +79,7 @@ class RunDir:
         """A folder inside the run directory, made where absent; never a link to elsewhere."""
         path = self.path / name
         path.mkdir(mode=0o700, exist_ok=True)
+        atomic.sync_folder(self.path)
         if path.is_symlink() or path.resolve().parent != self.path.resolve():
             raise BadInput(f"--out: {path} leads out of the run directory; remove the link")
         return path
@@ -129,11 +133,10 @@ class RunDir:
         self.mark("running")
         try:
             yield
-        except (Stopped, KeyboardInterrupt):
-            self.mark("stopped")
-            raise
-        except BaseException:
-            self.mark("failed")
+        except BaseException as error:
+            # on a full disk the first error is the one to tell
+            with contextlib.suppress(OSError):
+                self.mark("stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed")
             raise
         self.mark("finished" if self.finished else "stopped")
 
@@ -161,8 +164,9 @@ def guard(path: Path, options: Any, record: Mapping[str, Any], inputs: Sequence[
             f"--out: {path} holds files that are not a run of ours; name a new directory"
         )
     if options.resume and earlier["run_key"] != record["run_key"]:
+        keys = f"key {earlier['run_key'][:8]}, not {record['run_key'][:8]}"
         raise BadInput(
-            f"--resume: {path} is another run: {difference(earlier, record)}; "
+            f"--resume: {path} is another run ({keys}): {difference(earlier, record)}; "
             "give the same, or another --out"
         )
     if not (options.resume or options.force):
@@ -177,6 +181,20 @@ def make(path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"--out: {path} cannot be made: {error.strerror}") from None
+
+
+@contextlib.contextmanager
+def full(path: Path) -> Iterator[None]:
+    """A disk that takes nothing more is the user's to mend; what was written so far stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise BadInput(
+            f"--out: {path} cannot be written to: {error.strerror}; make room and go on with "
+            "--resume"
+        ) from None
 
 
 def passing(path: Path) -> bool:

@@ -1,13 +1,12 @@
 """The kernel of `score`: one chunk of work is one test on a range of pairs.
 
 Each test prepares what its pairs share on its first chunk; rows do not depend on how the pairs
-were cut into chunks.
+were cut into chunks. What was prepared stays behind when a scorer is sent to a worker.
 """
 
 import functools
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -54,12 +53,32 @@ def tests(options: Score) -> tuple[str, ...]:
 
 @dataclass(eq=False)
 class Scorer:
-    """Scores ranges of pairs of one screen; `seconds` counts what each test took here."""
+    """Scores ranges of pairs of one screen."""
 
     options: Score
     data: Prepared
     critics: Critics | None = None  # where a test asks for one
-    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a worker is sent: arrays of the host, which a machine's workers hold in common."""
+        near, critics = self.data.near, self.critics
+        if near is not None:
+            near = near._replace(screen=near.screen._replace(x=np.asarray(near.screen.x)))
+        if critics is not None:
+            critics = replace(critics, read=jax.tree.map(np.asarray, critics.read))
+        return {
+            "options": self.options,
+            "data": replace(self.data, near=near),
+            "critics": critics,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In a worker: the device uses the host's copy, where it can."""
+        self.__dict__.update(state)
+        screen, critics = self.data.screen, self.critics
+        self.data = replace(self.data, screen=screen._replace(x=jax.device_put(screen.x)))
+        if critics is not None:
+            self.critics = replace(critics, read=jax.tree.map(jax.device_put, critics.read))
 
     def work(self) -> Iterator[dict[str, Any]]:
         """Every test on every range of pairs."""
@@ -73,6 +92,8 @@ class Scorer:
         """Pairs of one chunk: about a second of work, whatever runs it."""
         screen = self.data.screen
         p, count = screen.singles, screen.count
+        if name.partition(":")[0] in CRITIC:  # its errors are judged by all pairs together
+            return max(1, len(screen.pairs.i))
         if name.partition(":")[0] != "mmd":
             return 8192
         both, alone = float(np.mean(count[1 + p :])), float(np.mean(count[1 : 1 + p]))
@@ -81,7 +102,6 @@ class Scorer:
 
     def __call__(self, chunk: Chunk) -> pl.DataFrame:
         """The rows of one chunk."""
-        begun = time.perf_counter()
         name, work = chunk.work["test"], chunk.work
         pairs = np.arange(work["first"], work["last"])
         status = self.status(name, pairs)
@@ -95,9 +115,22 @@ class Scorer:
             status[status == "ok"] = said
         bad = np.isin(status, TESTED) & ~np.isfinite(columns["statistic"])
         status = np.where(bad, self.why(name), status)
-        frame = self.frame(name, pairs, columns, status)
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
-        return frame
+        return self.frame(name, pairs, columns, status)
+
+    def halves(self, work: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+        """A range in two; none of a single pair."""
+        first, last = work["first"], work["last"]
+        if last - first < 2:
+            return ()
+        middle = (first + last) // 2
+        return {**work, "last": middle}, {**work, "first": middle}
+
+    def failed(self, work: Mapping[str, Any]) -> pl.DataFrame:
+        """Rows that say no more than that there are none."""
+        pairs = np.arange(work["first"], work["last"])
+        nothing = np.full(len(pairs), np.nan)
+        columns = {key: nothing for key in ("statistic", "score", "se", "p")}
+        return self.frame(work["test"], pairs, columns, np.full(len(pairs), "failed"))
 
     def status(self, name: str, pairs: np.ndarray) -> np.ndarray:
         """`ok`, `no_single` (a member was not measured alone), `few` or `too_few` observations."""

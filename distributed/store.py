@@ -1,6 +1,8 @@
 """Where shards live: published exactly once, verified by content, resumed from files alone.
 
     shards/c000003-<key>.<table>.parquet      one file a chunk and table
+    pieces/c000003-<key>.<table>.parquet      of a chunk that is being searched for what fails
+    failed/c000003.json                       what could not be done of a chunk, and why
     manifest.json                             written last: id, rows, bytes, sha256 of every shard
 
 Publishing is atomic and never overwrites: of two writers the first wins and the second is told.
@@ -47,6 +49,8 @@ class Store:
         if set(frames) != set(self.tables):
             raise ValueError(f"the kernel gave tables {sorted(frames)}, not {sorted(self.tables)}")
         encoded = {t: shard.encode(frames[t], chunk.key) for t in self.tables}
+        if chunk.piece:
+            self.beside("pieces").mkdir(mode=0o700, exist_ok=True)
         return any([atomic.publish(self.path(chunk, t), data) for t, data in encoded.items()])
 
     def scan(self, plan: Plan) -> Census:
@@ -66,9 +70,13 @@ class Store:
                     bad[state] += 1
                     self.path(chunk, table).unlink()
             (done if set(states) == {"whole"} else todo).append(chunk)
-        expected = {self.path(c, t).name for c in plan.chunks for t in self.tables}
+        expected = {filename(c, t) for c in plan.chunks for t in self.tables}
         strays = sum(p.name not in expected for p in self.folder.iterdir())
         return Census(tuple(done), tuple(todo), **bad, strays=strays)
+
+    def has(self, chunk: Chunk) -> bool:
+        """Whether all of a chunk's tables are there, whole."""
+        return all(self.inspect(self.path(chunk, table)) == "whole" for table in self.tables)
 
     def inspect(self, path: Path) -> str:
         """`whole`, `absent`, `damaged` or `foreign`; the key is part of the name."""
@@ -87,9 +95,11 @@ class Store:
 
     def read(self, plan: Plan, table: str = "") -> pl.DataFrame:
         """All rows of one table in the order of the plan, verified again on the way."""
-        table = table or self.tables[0]
-        parts = [shard.decode(self.path(c, table).read_bytes(), c.key) for c in plan.chunks]
-        return pl.concat(parts)
+        return pl.concat([self.frame(chunk, table or self.tables[0]) for chunk in plan.chunks])
+
+    def frame(self, chunk: Chunk, table: str) -> pl.DataFrame:
+        """One table of one chunk."""
+        return shard.decode(self.path(chunk, table).read_bytes(), chunk.key)
 
     def paths(self, plan: Plan) -> list[Path]:
         """Every shard in the order of the plan, table by table within a chunk."""
@@ -97,13 +107,20 @@ class Store:
 
     def path(self, chunk: Chunk, table: str) -> Path:
         """The one name a shard can have."""
-        return self.folder / f"{chunk.name}.{table}.parquet"
+        folder = self.beside("pieces") if chunk.piece else self.folder
+        return folder / filename(chunk, table)
+
+    def beside(self, name: str) -> Path:
+        """Another file or folder of the same run."""
+        return self.folder.parent / name
 
     def close(self, plan: Plan) -> Path:
         """Write the manifest: the run's shards are complete."""
         path = self.folder.parent / "manifest.json"
         shards = [self.entry(c, t) for c in plan.chunks for t in self.tables]
-        atomic.replace(path, (dumps({"plan": plan.key, "shards": shards}) + "\n").encode())
+        failed = sorted(int(p.stem[1:]) for p in self.beside("failed").glob("c*.json"))
+        content = {"plan": plan.key, "failed": failed, "shards": shards}
+        atomic.replace(path, (dumps(content) + "\n").encode())
         return path
 
     def entry(self, chunk: Chunk, table: str) -> dict[str, str | int]:
@@ -117,6 +134,11 @@ class Store:
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
+
+
+def filename(chunk: Chunk, table: str) -> str:
+    """Of a shard."""
+    return f"{chunk.name}.{table}.parquet"
 
 
 def mismatches(manifest: Path, folder: Path) -> Sequence[str]:

@@ -63,7 +63,8 @@ def verb(monkeypatch):
         (
             "discovr",
             "'discovr' is not one of check, simulate, score, rank, discover, campaign new, "
-            "campaign propose, campaign record, campaign status, report, bench, demo (did you",
+            "campaign propose, campaign record, campaign status, report, status, verify, repair, "
+            "retry-failed, submit, bench, demo (did you",
         ),
     ],
 )

@@ -23,7 +23,7 @@ ALSO = {"nets": {"flax"}, "posterior": {"numpyro"}}
 # files, clocks, processes and printing belong to epistax.distributed
 WORLD = {"os", "io", "sys", "time", "datetime", "pathlib", "logging", "subprocess", "threading"}
 LOOPS = {"MCMC", "NUTS", "HMC"}  # numpyro gives programs, guides and ELBO; the loop is ours
-ONLY_IN = {"ray": {"backends.py", "submit.py", "worker.py"}, "orbax": {"hooks.py"}}
+ONLY_IN = {"ray": {"cluster.py", "joining.py", "submit.py", "worker.py"}, "orbax": {"hooks.py"}}
 ABSENT = ("ray", "polars", "pandas", "pyarrow", "orbax", "matplotlib", "sklearn", "torch")
 
 

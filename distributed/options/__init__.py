@@ -2,7 +2,8 @@
 
 Defaults and help live here only. To add a verb: a class in a file here, a name in VERBS and a
 module in `verbs/` with `run(options) -> dict` (for a two-word verb such as `campaign new`: the
-function `new` of `verbs/campaign.py`). Imports no array library: `--help` answers at once.
+function `new` of `verbs/campaign.py`; for `retry-failed`: `verbs/retry_failed.py`). Imports no
+array library: `--help` answers at once.
 """
 
 from epistax.distributed.options.bench import Bench
@@ -20,6 +21,8 @@ from epistax.distributed.options.report import Report
 from epistax.distributed.options.score import Score
 from epistax.distributed.options.shared import Options
 from epistax.distributed.options.simulate import Simulate
+from epistax.distributed.options.submit import Submit
+from epistax.distributed.options.upkeep import Repair, RetryFailed, Status, Verify
 
 VERBS: dict[str, type[Options]] = {
     v.verb: v
@@ -34,6 +37,11 @@ VERBS: dict[str, type[Options]] = {
         CampaignRecord,
         CampaignStatus,
         Report,
+        Status,
+        Verify,
+        Repair,
+        RetryFailed,
+        Submit,
         Bench,
         Demo,
     )

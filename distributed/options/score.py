@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from epistax.distributed.flags import POSITIVE, Rule, option
-from epistax.distributed.options.shared import RunOptions, ScreenOptions
+from epistax.distributed.options.shared import ScaleOptions, ScreenOptions
 
 # the plain name is the default form: mmd has the RBF kernel, severity that of the sum, knn one k,
 # kl the bridge
@@ -35,7 +35,7 @@ TAIL = Rule(lambda v: 0 < v <= 0.5, "a share above 0 and at most 0.5")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(RunOptions, ScreenOptions):
+class Score(ScaleOptions, ScreenOptions):
     """Test every measured pair of a screen: does the double do what its singles say it should."""
 
     verb: ClassVar[str] = "score"

@@ -55,6 +55,62 @@ class RunOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScaleOptions(RunOptions):
+    """Shared by every verb whose work can be spread over processes or machines."""
+
+    executor: str = option(
+        "inline",
+        "where the work runs: {choices}; process is this machine's cores, ray a cluster",
+        choices=("inline", "process", "ray"),
+        metavar="NAME",
+        result=False,
+        group="workers",
+    )
+    ray: str | None = option(
+        None,
+        "the cluster: local starts one, auto and HOST:PORT join one that runs; means --executor "
+        "ray",
+        metavar="ADDRESS",
+        result=False,
+        group="workers",
+        auto="local",
+    )
+    workers: int | None = option(
+        None,
+        "how many; each holds about 0.6 GB beside the data, which a machine holds once",
+        metavar="N",
+        rule=POSITIVE,
+        result=False,
+        group="workers",
+        auto="as many as have cores; inline has one",
+    )
+    cores: int | None = option(
+        None,
+        "cores of each worker; results are equal to the last bit for equal cores",
+        metavar="N",
+        rule=POSITIVE,
+        group="workers",
+        auto="1; inline all",
+    )
+    gpus: float = option(
+        0.0,
+        "of ray: GPUs of each worker, or a share of one; inline takes what it finds",
+        metavar="X",
+        rule=NON_NEGATIVE,
+        group="workers",
+    )
+    deadline: float = option(
+        60.0,
+        "seconds that a chunk of work may take, if no other took a tenth of that; ten times as "
+        "many where programs are compiled",
+        metavar="S",
+        rule=POSITIVE,
+        result=False,
+        group="workers",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LabelOptions(Options):
     """Shared by every verb that reads labels of perturbations."""
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epistax.distributed import critics, embed, known
+from epistax.distributed import backends, critics, embed, known
 from epistax.distributed.agreement import agreement
-from epistax.distributed.backends import backend
 from epistax.distributed.components import compared
-from epistax.distributed.driver import execute
+from epistax.distributed.driver import execute, seconds
 from epistax.distributed.errors import BadInput
+from epistax.distributed.events import NAME, Events
 from epistax.distributed.formats.screens import read_screen
 from epistax.distributed.options import Score
 from epistax.distributed.plan import Plan
@@ -41,6 +41,7 @@ describe = report.describe
 
 def run(options: Score) -> dict[str, Any]:
     """Read, prepare, test, adjust, judge. Nothing is written before the input is found good."""
+    options = backends.settled(options)
     embed.refuse(options)
     table = read_screen(options.data, options)
     data = prepare(table, options)
@@ -52,6 +53,7 @@ def run(options: Score) -> dict[str, Any]:
     if options.compose:
         wide = len(table.features) if embedding is None else embedding.features
         refuse_composed(options, data.screen, wide)
+    crew = backends.of(options)
     with RunDir.open(options, inputs=[options.data, *files]) as directory:
         if directory.finished:
             return directory.summary
@@ -69,16 +71,23 @@ def run(options: Score) -> dict[str, Any]:
                     progress.say(line)
                 read = critics.trained(directory, options, scorer.data, made)
                 scorer.critics = critics.Critics(options, scorer.data, made, read)
-            runner = backend(options.executor, options.workers)
-            execute(plan, scorer, store, backend=runner, progress=progress)
+            done = execute(
+                plan,
+                scorer,
+                store,
+                backend=crew,
+                progress=progress,
+                deadline=options.deadline,
+            )
         frame = adjusted(store.read(plan, "scores"), options.fdr)
         written = directory.write_parts("scores", frame, rows=PART)
-        directory.note(seconds=round(time.monotonic() - begun, 1))
+        taken = seconds(Events(directory.path / NAME))
+        directory.note(seconds=round(time.monotonic() - begun, 1), crew=done.facts)
         if scorer.critics is not None and scorer.critics.read is not None:
             directory.write_table("classes", scorer.critics.classes())
-        if any(name.startswith("mmd") for name in scorer.seconds):
+        if any(name.startswith("mmd") for name in tests(options)):
             directory.note(bandwidth=scorer.bandwidth)
-        summary = report.summary(frame, tests(options), scorer.seconds)
+        summary = report.summary(frame, tests(options), taken)
         judged = {name: judge(frame, name, labels) for name in tests(options)}
         for name, found in judged.items():
             summary["tests"][name] |= found

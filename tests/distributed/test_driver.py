@@ -6,17 +6,18 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections import deque
 
 import polars as pl
 import pytest
 
-from epistax.distributed.backends import Inline, Receipt
+from epistax.distributed.crew import Answered, Inline, Ready
 from epistax.distributed.driver import execute
 from epistax.distributed.errors import Stopped
+from epistax.distributed.events import Events
 from epistax.distributed.plan import Plan
 from epistax.distributed.progress import Progress
 from epistax.distributed.store import Store
+from epistax.distributed.worker import Answer
 
 N = 7
 PLAN = Plan.of("run", [{"seed": s} for s in range(N)])
@@ -46,16 +47,18 @@ class Interrupted(Exception):
 
 
 def test_all_chunks_in_the_order_of_the_plan(store):
-    paths = execute(PLAN, kernel, store)
+    paths = execute(PLAN, kernel, store).paths
     assert paths == store.paths(PLAN) and all(p.is_file() for p in paths)
     assert store.read(PLAN).equals(pl.concat([kernel(c) for c in PLAN.chunks]))
     assert (store.folder.parent / "manifest.json").is_file()
 
 
-def test_stopped_after_every_chunk_and_resumed_is_byte_identical(tmp_path):
+@pytest.mark.parametrize("n", [N, pytest.param(40, marks=pytest.mark.slow)])
+def test_stopped_after_every_chunk_and_resumed_is_byte_identical(n, tmp_path):
+    plan = Plan.of("run", [{"seed": s} for s in range(n)])
     whole = fresh(tmp_path, "whole")
-    execute(PLAN, kernel, whole)
-    for k in range(N):
+    execute(plan, kernel, whole)
+    for k in range(n):
         store, calls = fresh(tmp_path, str(k)), []
 
         def dying(chunk, k=k, calls=calls):
@@ -65,12 +68,12 @@ def test_stopped_after_every_chunk_and_resumed_is_byte_identical(tmp_path):
             return kernel(chunk)
 
         with pytest.raises(Interrupted):
-            execute(PLAN, dying, store)
+            execute(plan, dying, store)
         assert len(content(store)) == k
         assert not (store.folder.parent / "manifest.json").exists()
         again = []
-        execute(PLAN, lambda c, again=again: again.append(c.id) or kernel(c), store)
-        assert calls + again == list(range(N))  # nothing twice
+        execute(plan, lambda c, again=again: again.append(c.id) or kernel(c), store)
+        assert calls + again == list(range(n))  # nothing twice
         assert content(store) == content(whole)
         manifests = [s.folder.parent / "manifest.json" for s in (store, whole)]
         assert manifests[0].read_bytes() == manifests[1].read_bytes()
@@ -130,7 +133,7 @@ def test_a_signal_in_the_last_chunk_is_no_stop(store):
             time.sleep(0.01)
         return kernel(chunk)
 
-    assert len(execute(PLAN, signalled, store)) == N
+    assert len(execute(PLAN, signalled, store).paths) == N
 
 
 def test_a_signal_that_was_ignored_stays_ignored(store):
@@ -141,33 +144,40 @@ def test_a_signal_that_was_ignored_stays_ignored(store):
             os.kill(os.getpid(), signal.SIGINT)
             return kernel(chunk)
 
-        assert len(execute(PLAN, signalled, store)) == N
+        assert len(execute(PLAN, signalled, store).paths) == N
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 class Late(Inline):
-    """Three in flight, handed back in reverse: what a pool of workers may do."""
+    """Three workers of two chunks each, of whom the last answers first."""
 
-    capacity = 3
+    size, depth = 3, 2
 
     def __init__(self):
         super().__init__()
         self.most = 0
 
-    def collect(self, timeout):
-        self.most = max(self.most, len(self.queue))
-        self.queue = deque(reversed(self.queue))
-        chunk = self.queue.popleft()
-        self.store.publish(chunk, self.kernel(chunk))
-        return [Receipt(chunk, True, 0.0)]
+    def wait(self, timeout):
+        events = [Ready(name) for name in self.hired]
+        self.hired.clear()
+        if self.queue:
+            self.most = max(self.most, len(self.queue))
+            last = self.queue[-1][0]
+            at = next(k for k, (name, _) in enumerate(self.queue) if name == last)
+            chunk = self.queue[at][1]
+            del self.queue[at]
+            self.store.publish(chunk, self.kernel(chunk))
+            events.append(Answered(last, Answer(0.0, True)))
+        return events
 
 
-def test_the_driver_keeps_any_backend_fed_and_the_order(store, tmp_path):
-    backend, inline = Late(), fresh(tmp_path, "inline")
-    execute(PLAN, kernel, store, backend=backend)
-    execute(PLAN, kernel, inline)
-    assert backend.most == 3 and content(store) == content(inline)
+def test_the_driver_keeps_any_backend_fed_and_the_order(tmp_path):
+    plan = Plan.of("run", [{"seed": s} for s in range(30)])
+    store, inline, backend = fresh(tmp_path, "late"), fresh(tmp_path, "inline"), Late()
+    execute(plan, kernel, store, backend=backend)
+    execute(plan, kernel, inline)
+    assert backend.most == 6 and content(store) == content(inline)
 
 
 VICTIM = textwrap.dedent("""
@@ -207,6 +217,47 @@ def test_killed_again_and_again_it_still_ends_with_every_chunk_once(tmp_path):
     frame = store.read(plan)
     assert frame["seed"].value_counts()["count"].to_list() == [1000] * 12
     assert sorted(content(store)) == sorted(p.name for p in store.paths(plan))
+
+
+def test_a_chunk_costs_little_beside_its_work(store):
+    plan = Plan.of("run", [{"seed": s} for s in range(200)])
+    began = time.perf_counter()
+    execute(plan, kernel, store)
+    took = (time.perf_counter() - began) / 200
+    frames, began = [kernel(chunk) for chunk in plan.chunks], time.perf_counter()
+    other = fresh(store.folder.parent, "bare")
+    for chunk, frame in zip(plan.chunks, frames, strict=True):
+        other.publish(chunk, frame)
+    # beyond writing the shard: a line in the log, and the driver's own steps
+    assert took - (time.perf_counter() - began) / 200 < 0.02
+
+
+def test_the_event_log_outlives_a_torn_line(tmp_path):
+    log = Events(tmp_path / "events.jsonl")
+    log.write("one", n=1)
+    with log.path.open("a") as file:
+        file.write('{"event": "two", "n"')
+    log.write("three", n=float("nan"))
+    assert [(e["event"], e.get("n")) for e in log.read()] == [("one", 1), ("three", None)]
+    assert list(Events(tmp_path / "absent.jsonl").read()) == [] and not list(Events().read())
+
+
+def test_workers_take_cores_that_others_have_not(tmp_path):
+    code = (
+        "import os, sys; from epistax.distributed import worker; print(worker.pin(1), flush=True);"
+        "assert len(os.sched_getaffinity(0)) == 1; sys.stdin.read()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-c", code]
+    cores = len(os.sched_getaffinity(0))
+    holders = [subprocess.Popen(words, env=environment, **pipes) for _ in range(cores)]
+    try:
+        taken = [holder.stdout.readline() for holder in holders]
+    finally:
+        for holder in holders:
+            holder.communicate()
+    assert len(set(taken)) == cores and all(holder.returncode == 0 for holder in holders)
 
 
 def test_progress_speaks_in_lines_away_from_a_terminal(store, capsys):

@@ -1,5 +1,6 @@
 """The run directory: what is refused, what goes on, what is replaced, and what a death leaves."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -95,11 +96,28 @@ def test_an_exception_marks_the_run_failed_and_it_can_go_on(options):
     assert go(replace(options, resume=True)).finished
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_that_takes_no_more_is_the_users_to_mend(number, options, monkeypatch):
+    def write(*given):
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(BadInput, match=f"cannot be written to: {os.strerror(number)}; make room"):
+        with RunDir.open(options, inputs=[options.pairs]) as run:
+            with monkeypatch.context() as patch:
+                patch.setattr(atomic, "temporary", write)
+                run.write_table("curve", pl.DataFrame({"x": [1]}))
+    assert written(options)["status"] == "failed"
+    with pytest.raises(BadInput, match="cannot be written to"):
+        with RunDir.open(replace(options, resume=True), inputs=[options.pairs]):
+            monkeypatch.setattr(atomic, "temporary", write)  # from here on nothing can be marked
+            raise OSError(number, os.strerror(number))
+
+
 def test_resume_refuses_another_run_and_says_what_differs(options, monkeypatch):
     with pytest.raises(Stopped):
         go(options, error=Stopped())
     resume = replace(options, resume=True)
-    with pytest.raises(BadInput, match="its --batch is None, not 7"):
+    with pytest.raises(BadInput, match=r"key \w{8}, not \w{8}\): its --batch is None, not 7"):
         go(replace(resume, batch=7))
     with pytest.raises(BadInput, match="its --at is .* not"):
         go(replace(resume, at=(0.5,)))
