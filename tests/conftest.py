@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ["XLA_FLAGS"] = (
@@ -20,6 +21,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # eight devices on few cores: their programs, queued, can wait for one another's threads for ever
 jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+# most of the time of small tests is compilation, of which LLVM's optimiser and the fusion emitters
+# are two thirds; the programs stay the same (jaxlib 0.11 knows no other emitters)
+QUICK = ["--xla_backend_optimization_level=0"]
+if version("jaxlib").startswith("0.10."):
+    QUICK.append("--xla_cpu_use_fusion_emitters=false")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile quickly, unless XLA_FLAGS says otherwise; `-m slow` compiles as for a user."""
+    if config.option.markexpr != "slow":
+        os.environ["XLA_FLAGS"] = " ".join([*QUICK, os.environ["XLA_FLAGS"]])
 
 
 @pytest.fixture(autouse=True, scope="module")

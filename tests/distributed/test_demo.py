@@ -63,29 +63,37 @@ def test_an_existing_directory_is_not_touched(shown, capsys):
     assert (out / "run.json").read_bytes() == before
 
 
-def test_another_seed_is_another_screen_and_json_stands_alone(shown, tmp_path, capsys):
-    out, _ = shown
-    assert main(["demo", *FLAGS, "--seed", "2", "--json", "--out", str(tmp_path / "two")]) == 0
-    assert list(json.loads(capsys.readouterr().out)["steps"])[0] == "screen"
-    one, two = (pl.read_parquet(path / "scores/scores.parquet") for path in (out, tmp_path / "two"))
-    assert not one["statistic"].equals(two["statistic"])
+def stopping(monkeypatch, *rewards):
+    """Let the demo be stopped where it would begin to discover by one of these."""
+    real = discover.run
 
-
-def test_a_stopped_demo_goes_on(shown, tmp_path, monkeypatch):
-    whole, _ = shown
-    out, real = tmp_path / "run", discover.run
-
-    def stopped(options):
-        if options.test == "mmd":
+    def run(options):
+        if options.test in rewards:
             raise KeyboardInterrupt
         return real(options)
 
-    monkeypatch.setattr(demo.discover, "run", stopped)
-    flags = [*FLAGS, "--seed", "1", "--quiet", "--out", str(out)]
-    assert main(["demo", *flags]) == 75
+    monkeypatch.setattr(demo.discover, "run", run)
+
+
+def test_another_seed_is_another_screen(shown, tmp_path, monkeypatch):
+    one, two = shown[0], tmp_path / "two"
+    stopping(monkeypatch, *demo.REWARDS)  # its scores are enough
+    assert main(["demo", *FLAGS, "--seed", "2", "--quiet", "--out", str(two)]) == 75
+    one, two = (pl.read_parquet(path / "scores/scores.parquet") for path in (one, two))
+    assert one.select("a", "b", "test").equals(two.select("a", "b", "test"))
+    assert not one["statistic"].equals(two["statistic"])
+
+
+def test_a_stopped_demo_goes_on_and_json_stands_alone(shown, tmp_path, monkeypatch, capsys):
+    whole, out = shown[0], tmp_path / "run"
+    flags = [*FLAGS, "--seed", "1", "--json", "--out", str(out)]
+    with monkeypatch.context() as patch:
+        stopping(patch, "mmd")
+        assert main(["demo", *flags]) == 75
+    assert not capsys.readouterr().out
     assert not (out / "summary.json").exists() and (out / "scores/summary.json").exists()
-    monkeypatch.setattr(demo.discover, "run", real)
     assert main(["demo", *flags, "--resume"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["steps"])[0] == "screen"
     for table in ("scores/scores", "discover-additive/chosen", "discover-mmd/chosen"):
         one, two = (folder / f"{table}.parquet" for folder in (whole, out))
         assert one.read_bytes() == two.read_bytes()

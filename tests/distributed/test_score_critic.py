@@ -39,7 +39,7 @@ def read(out, test):
 
 
 def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_path):
-    data, out = write(tmp_path / "in", wells=True), tmp_path / "out"
+    data, out = write(tmp_path / "in", n=240, wells=True), tmp_path / "out"
     score(data, "--test", "kl", "--test", "kl:smile", "--test", "logrms", "--out", out, *LONGER)
     summary = json.loads((out / "summary.json").read_text())
     for test in ("kl", "kl:smile", "logrms"):

@@ -18,10 +18,9 @@ MORE = ["--genes", "24", "--pathways", "8", "--features", "64", "--quiet"]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("sim")
-    cells = ["--cells", "400"]
-    wells = ["--features", "16", "--wells", "2"]
-    for mode, more in (("wells", wells), ("cells", cells), ("mixture", cells)):
-        flags = [*FEW, "--mode", mode, *more, "--seed", "3", "--out", str(out / mode)]
+    sizes = {"wells": "--features 16 --wells 2", "cells": "--cells 20", "mixture": "--cells 400"}
+    for mode, more in sizes.items():
+        flags = [*FEW, "--mode", mode, *more.split(), "--seed", "3", "--out", str(out / mode)]
         assert main(["simulate", "morphology", *flags]) == 0
     return out
 

@@ -36,7 +36,7 @@ def case():
         yield p, draws, pairs, Pairs(i[chosen], j[chosen]), jnp.asarray(open), jnp.asarray(dense)
 
 
-@pytest.mark.parametrize("size", [128, 500])
+@pytest.mark.parametrize("size", [128, pytest.param(500, marks=pytest.mark.slow)])
 def test_streamed_directed_sampling_equals_dense(case, size):
     p, draws, pairs, measured, open, dense = case
     with jax.enable_x64(True):

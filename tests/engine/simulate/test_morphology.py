@@ -18,6 +18,12 @@ def screen(genes):
     return morphology_wells.wells(jax.random.key(5), genes)
 
 
+@pytest.fixture(scope="module")
+def twelve():
+    """The same with other seeds."""
+    return [biology(jax.random.key(seed), P) for seed in range(12)]
+
+
 def test_fifty_genes_have_the_published_pathways(genes):
     sizes = np.bincount(genes.pathway)
     assert sizes.tolist() == list(morphology.SIZES) and sizes.sum() == P
@@ -44,11 +50,10 @@ def test_the_reward_is_of_rank_four_but_for_lethal_pairs():
     assert (np.abs(reward / table[i, j] - 1)[~plain] > 1e-3).all()
 
 
-def test_the_fifty_genes_look_like_those_described():
+def test_the_fifty_genes_look_like_those_described(twelve):
     # medians over seeds of figures known for one draw: R's quantiles, cosines, their correlation
     found = []
-    for seed in range(12):
-        genes = biology(jax.random.key(seed), P)
+    for genes in twelve:
         reward, effect = np.asarray(genes.reward), np.asarray(genes.effect)
         unit = effect / np.linalg.norm(effect, axis=1, keepdims=True)
         cosine = ((unit @ unit.T) ** 2)[genes.pairs]
@@ -64,11 +69,8 @@ def test_the_fifty_genes_look_like_those_described():
     assert 3 <= lethal <= 8
 
 
-def test_lethal_pairs_are_likelier_within_pathways():
-    share = np.mean([
-        biology(jax.random.key(s), P).same_pathway[np.asarray(biology(jax.random.key(s), P).lethal)]
-        for s in range(12)
-    ])  # fmt: skip
+def test_lethal_pairs_are_likelier_within_pathways(twelve):
+    share = np.mean([genes.same_pathway[np.asarray(genes.lethal)] for genes in twelve])
     expected = 6 * 123 / (6 * 123 + 1102)
     assert share == pytest.approx(expected, abs=3 * (expected * (1 - expected) / 180) ** 0.5)
 

@@ -44,7 +44,7 @@ def test_control_is_the_mixture_of_the_singles_complements():
     assert np.abs(mean[1] - mean[0]).max() > 0.1
 
 
-@pytest.mark.parametrize("kernel", ["rbf", "matern52"])
+@pytest.mark.parametrize("kernel", ["rbf", pytest.param("matern52", marks=pytest.mark.slow)])
 def test_the_test_finds_the_six_interacting_pairs(kernel):
     made = tabular.disjointness(jax.random.key(1), 1500)
     wells = screen(np.asarray(made.x), made.codes, p=7, well=None)
