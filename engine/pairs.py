@@ -46,6 +46,16 @@ def unrank(position: Int[ndarray, "q"], p: int) -> Pairs:
     return Pairs(i.astype(np.int32), j.astype(np.int32))
 
 
+def roomy(n: int) -> int:
+    """The next power of two: lengths that grow from round to round then compile a few times."""
+    return 1 << max(n - 1, 0).bit_length()
+
+
+def lengthened(pairs: Pairs) -> Pairs:
+    """Pairs with as many (0, 0), which is none, behind them as give a roomy length."""
+    return Pairs(*(np.pad(np.asarray(x), (0, roomy(len(x)) - len(x))) for x in pairs))
+
+
 def tiles(p: int, size: int) -> Int[ndarray, "tiles 2"]:
     """First row and first column of every tile of the upper triangle, diagonal tiles included."""
     blocks = -(-p // size)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from epistax.engine.mesh import copied, devices, each
-from epistax.engine.pairs import Pairs, tiles
+from epistax.engine.pairs import Pairs, roomy, tiles
 from epistax.engine.policy.bandits import upper_confidence
 from epistax.engine.policy.ids import ratio
 from epistax.engine.posterior import moments
@@ -59,7 +59,7 @@ def space(p: int, measured: Pairs, *, size: int = TILE) -> Space:
     order = np.argsort(tile, kind="stable")
     count = np.bincount(tile, minlength=len(first))
     place = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
-    rows = np.full((len(first), max(1, int(count.max(initial=0)))), size, np.int32)
+    rows = np.full((len(first), roomy(int(count.max(initial=0)))), size, np.int32)
     columns = rows.copy()
     rows[tile[order], place] = (i % size)[order]
     columns[tile[order], place] = (j % size)[order]

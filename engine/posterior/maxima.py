@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from epistax.engine.mesh import copied, devices, each
-from epistax.engine.pairs import Pairs
+from epistax.engine.pairs import Pairs, lengthened, roomy
 from epistax.engine.posterior.draws import Draw, sampled
 from epistax.engine.posterior.moments import Factors
 from epistax.engine.types import Key, Scalar
@@ -76,14 +76,16 @@ def maxima(
     value = np.full(shape, -np.inf, np.asarray(factors.b).dtype)
     i, j, kept = (np.full(s, -1, np.int32) for s in (shape, shape, shape[:1]))
     free = np.ones(p, bool) if allowed is None else allowed
-    done = Pairs(*(jnp.asarray(v, jnp.int32) for v in measured))
+    done = Pairs(*(jnp.asarray(v, jnp.int32) for v in lengthened(measured)))
     shared = copied((key, factors, done, jnp.asarray(free)), mesh)
     keep = np.full(len(numbers), min(start, p))
     left = np.arange(len(numbers))
     while len(left):
         now = left[keep[left] == keep[left].min()]
         size = int(keep[now[0]])
-        spare = np.repeat(now[:1], -len(now) % devices(mesh))
+        share = -(-len(now) // devices(mesh))
+        share = share if size == min(start, p) else roomy(share)  # how many are left varies
+        spare = np.repeat(now[:1], share * devices(mesh) - len(now))
         batch = jnp.asarray(numbers[np.r_[now, spare]], jnp.int32)
         best = each(mesh, of_draws, split=1, keep=size, count=count)(batch, *shared)
         best = Best(*(np.asarray(v)[: len(now)] for v in best))

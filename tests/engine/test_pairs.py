@@ -29,3 +29,13 @@ def test_tiles_cover_the_upper_triangle_once():
     for row, column in pairs.tiles(p, size):
         seen[row : row + size, column : column + size] += 1
     assert (seen[np.triu_indices(p, 1)] == 1).all()
+
+
+def test_roomy_lengths_are_powers_of_two_and_hold_no_pair_more():
+    assert [pairs.roomy(n) for n in (0, 1, 2, 3, 4, 5, 1000)] == [1, 1, 2, 4, 4, 8, 1024]
+    some = pairs.unrank(np.arange(11), 40)
+    longer = pairs.lengthened(some)
+    assert (
+        len(longer.i) == 16 and (longer.i[:11] == some.i).all() and (longer.j[:11] == some.j).all()
+    )
+    assert not (longer.i[11:] < longer.j[11:]).any()
