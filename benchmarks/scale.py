@@ -9,6 +9,7 @@ that it measures. One line a policy, belief and seed.
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -71,8 +72,9 @@ def run(
     belief = None
     for number in range(rounds + 1):
         taken = rank(done, p)
-        yield {"round": number, "n_measured": len(taken),
-               "found": float(np.isin(genome.best, taken).mean())}  # fmt: skip
+        found = float(np.isin(genome.best, taken).mean())
+        print(f"{name} round {number}: {found:.4f}", file=sys.stderr, flush=True)
+        yield {"round": number, "n_measured": len(taken), "found": found}
         if number == rounds:
             return
         k_fit, k_choose = jax.random.split(jax.random.fold_in(key, number))
