@@ -5,7 +5,8 @@ y_ij = a_i + a_j + sum_k d_k u_ik u_jk + e_ij,   e_ij ~ N(0, tau h_i h_j),   d_k
 alpha_k ~ Gamma(1, .1 / sqrt r),   h_i ~ InvGamma(pull / 2, pull / 2),   tau ~ InvGamma(1, .1)
 
 y is in units of its own root mean square; z_i are features of gene i, the first one constant.
-A measured value is y_ij + N(0, se_ij^2): e_ij belongs to what is sought, se_ij does not.
+A measured value is y_ij + N(0, se_ij^2): e_ij belongs to what is sought, se_ij does not. Where se
+are given tau ~ InvGamma(1, .01), so that e may be nothing.
 Sources: Hoff 2021 (Stat. Sci. 36:34) for the effects, Salakhutdinov and Mnih 2008 (ICML) for the
 sampler, Simm et al. 2017 (MLSP) for gene features in the prior mean. A large alpha_k switches its
 factor off, so r is an upper bound. One sweep costs p^2 r^2 operations and memory is p^2.
