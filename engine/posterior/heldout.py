@@ -3,10 +3,10 @@
 Every shadow never sees one tenth of the measured pairs, by a hash of the pair: the same ones in
 every round. kappa multiplies the variances of all factors, up to the prior's.
 
-Where standard errors are given, what they leave of a held-out error is R's, and kappa is where nine
-tenths of the held-out pairs are within 1.645 sd of their prediction. Where they are not, noise and
-uncertainty are told apart by the errors on both kinds of pairs: with v = Var R of a pair unseen and
-noise variance n,
+Where every pair has a standard error, what they leave of a held-out error is R's, and kappa is
+where nine tenths of the held-out pairs are within 1.645 sd of their prediction. Where not all have,
+noise and uncertainty are told apart by the errors on both kinds of pairs: with v = Var R of a pair
+unseen and noise variance n,
 
     E (y - E R)^2 = n + v  on pairs unseen,   n^2 / (n + v)  on pairs that the fit has seen
 
@@ -84,7 +84,7 @@ def calibrated(states: State, data: Data, keeps: Array) -> tuple[Scalar, Scalar,
     seen, held = keeps[1:], data.keep[None, :] & ~keeps[1:]
     error, spreads, known = jax.lax.map(lambda shadow: predicted(shadow, data), shadows)
     spreads = jnp.moveaxis(spreads, 1, 0)  # [kappa f q]
-    told, found = (data.se > 0).any(), shadows.variance.mean()
+    told, found = ((data.se > 0) | ~data.keep).all(), shadows.variance.mean()
 
     def noise(spread: Array) -> Scalar:
         left = jnp.maximum(over(held, error - spread - known), LEAST * found)

@@ -22,7 +22,7 @@ FIRM, SMALL, NOISE = 3.0, 1e-2, 0.1  # a start's information, least variance and
 
 
 def start(key: Key, data: Data, *, rank: int) -> State:
-    """A state at the leading components; those beyond what the data can hold are random."""
+    """A state at the leading components; those beyond the columns of side information are 0."""
     z, p = data.features, len(data.features)
     level, effect, left = additive(data)
     find = sparse if z.shape[1] == 1 else projected
