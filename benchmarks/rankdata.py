@@ -7,7 +7,7 @@ import numpy as np
 from epistax.engine import stream
 from epistax.engine.interaction.randomfeatures import frequencies
 from epistax.engine.interaction.ranking import Measure, Singles
-from epistax.engine.pairs import Pairs
+from epistax.engine.pairs import Pairs, count
 from epistax.engine.screen import Screen
 
 CONTROLS, PATHWAY, WIDE = 2000, 50, 1.6
