@@ -9,6 +9,7 @@ them changes what is chosen.
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import gcd
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -25,7 +26,7 @@ from epistax.engine.policy.ids import ratio
 from epistax.engine.posterior import moments
 from epistax.engine.types import Picked, Scalar
 
-TILE = 1024
+TILE, WIDTH = 1024, 128  # of a tile, and of the blocks in it that are looked at by their maximum
 Tile: TypeAlias = Float[Array, "t t"]
 Rows: TypeAlias = Int[Array, "t"]
 
@@ -59,7 +60,9 @@ def space(p: int, measured: Pairs, *, size: int = TILE) -> Space:
     order = np.argsort(tile, kind="stable")
     count = np.bincount(tile, minlength=len(first))
     place = np.arange(len(i)) - np.repeat(np.cumsum(count) - count, count)
-    rows = np.full((len(first), roomy(int(count.max(initial=0)))), size, np.int32)
+    # at least 8: a single place would be compared with every cell of a tile
+    most = max(int(count.max(initial=0)), 8)
+    rows = np.full((len(first), roomy(most)), size, np.int32)
     columns = rows.copy()
     rows[tile[order], place] = (i % size)[order]
     columns[tile[order], place] = (j % size)[order]
@@ -143,10 +146,11 @@ def best(
         carry: tuple[Picked, Array, Array], tile: Space
     ) -> tuple[tuple[Picked, Array, Array], None]:
         rows, columns, open = part(tile, p=p, size=size)
-        value = jnp.where(open, score(rows, columns), -jnp.inf)
+        value = jnp.where(open, score(rows, columns), -jnp.inf).reshape(-1, width)
+        peak = value.max(1)
 
         def merge(carry: tuple[Picked, Array, Array]) -> tuple[Picked, Array, Array]:
-            top, place = jax.lax.top_k(value.reshape(-1), min(batch, size * size))
+            top, place = highest(value, peak, batch)
             i = jnp.where(top > -jnp.inf, rows[place // size], -1)
             j = jnp.where(top > -jnp.inf, columns[place % size], -1)
             merged = (jnp.concatenate(pair) for pair in zip(carry, (top, i, j), strict=True))
@@ -155,14 +159,30 @@ def best(
             return -down[:batch], i[:batch], j[:batch]
 
         # a tile further down cannot hold a lower pair of the same value
-        tied = (value.max() == carry[0][-1]) & (rows[0] <= carry[1][-1])
-        return jax.lax.cond((value.max() > carry[0][-1]) | tied, merge, lambda c: c, carry), None
+        tied = (peak.max() == carry[0][-1]) & (rows[0] <= carry[1][-1])
+        return jax.lax.cond((peak.max() > carry[0][-1]) | tied, merge, lambda c: c, carry), None
 
+    width = gcd(size * size, WIDTH)
     none = jnp.full(batch, -1, jnp.int32)
     dtype = jax.eval_shape(score, jnp.zeros(size, jnp.int32), jnp.zeros(size, jnp.int32)).dtype
     start = (jnp.full(batch, -jnp.inf, dtype), none, none)
     (value, i, j), _ = jax.lax.scan(visit, start, where)
     return Pairs(i, j), value
+
+
+def highest(
+    value: Float[Array, "n w"], peak: Float[Array, "n"], batch: int
+) -> tuple[Picked, Int[Array, "b"]]:
+    """The batch highest values and their places in a row, the lower one where they are equal.
+
+    They lie in the batch blocks of highest peak, of which equal ones are taken in order too: what
+    is left out has as many equal values before it as there is room for.
+    """
+    blocks = jnp.sort(jax.lax.top_k(peak, min(batch, len(peak)))[1])
+    few = value[blocks].reshape(-1)
+    top, place = jax.lax.top_k(few, min(batch, len(few)))
+    width = value.shape[1]
+    return top, blocks[place // width] * width + place % width
 
 
 def part(tile: Space, *, p: int, size: int) -> tuple[Array, Array, Bool[Array, "t t"]]:

@@ -181,3 +181,14 @@ def test_every_open_pair_is_offered_exactly_once():
     wanted[pairs.i, pairs.j] = 1
     wanted[pairs.i[measured], pairs.j[measured]] = 0
     np.testing.assert_array_equal(count, wanted)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 60, 500, 640])
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+def test_blocks_of_highest_peak_hold_the_highest_values_and_the_first_of_equal_ones(batch, levels):
+    value = np.random.default_rng(batch).integers(levels, size=(40, 16)).astype(np.float32)
+    value[:3] = -np.inf
+    top, place = stream.highest(jnp.asarray(value), jnp.asarray(value.max(1)), batch)
+    order = np.argsort(-value.reshape(-1), kind="stable")[:batch]
+    np.testing.assert_array_equal(np.asarray(place), order)
+    np.testing.assert_array_equal(np.asarray(top), value.reshape(-1)[order])
