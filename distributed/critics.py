@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import polars as pl
 
+from epistax.distributed import accelerators
 from epistax.distributed.crossfitted import members
 from epistax.distributed.errors import BadInput
 from epistax.distributed.options import Score
@@ -204,6 +205,7 @@ class Critics:
         assert self.read is not None
         tau = None if self.options.tau == "auto" else self.options.tau
         how = {"estimator": estimator, "tau": tau, "seed": self.options.seed}
+        how |= {"mesh": accelerators.mesh()}
         return ratio_tests(self.data.screen, self.made.kept, self.read, **how)
 
     @functools.cache  # noqa: B019

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from epistax.distributed import accelerators
 from epistax.distributed.errors import BadInput
 from epistax.distributed.hooks import Checkpoint, EventLog, Watch
 from epistax.distributed.progress import Progress
@@ -12,7 +13,6 @@ from epistax.engine.interaction import crossfit
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.crossfit import Outcome, Training
 from epistax.engine.interaction.folding import Folds
-from epistax.engine.mesh import mesh
 
 
 def members(
@@ -33,7 +33,6 @@ def members(
     show is the figure that progress tells of held-out observations; remedy goes into the complaint
     about a loss that is no number.
     """
-    several = len(jax.devices()) > 1 and jax.default_backend() != "cpu"
     title = f"{name} of {len(data.members):,} classes"
     with Progress(title, quiet=quiet) as progress, Checkpoint(run.folder(name)) as kept:
         begun, state = kept.restore(crossfit.begin(keys, critic, data, training))
@@ -48,7 +47,7 @@ def members(
             hooks=[kept, log, Watch(progress, show)],
             # a convolution of several weights is slow on a CPU
             together=not image or jax.default_backend() != "cpu",
-            mesh=mesh() if several else None,
+            mesh=accelerators.mesh(),
         )
     if outcome.diverged is not None:
         raise BadInput(

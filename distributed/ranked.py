@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
-from jax.sharding import Mesh
 
+from epistax.distributed import accelerators
 from epistax.distributed.options import Rank
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.progress import Progress
@@ -22,7 +22,6 @@ from epistax.engine import stream
 from epistax.engine.interaction import alone, audit, paired
 from epistax.engine.interaction.alone import Alone
 from epistax.engine.interaction.ranking import MEASURES, Measure, Singles, of_pairs
-from epistax.engine.mesh import mesh
 from epistax.engine.pairs import Pairs
 from epistax.engine.screen import Screen
 from epistax.engine.stats.fdr import ADJUSTMENTS
@@ -100,11 +99,6 @@ class Ranking:
         return which in ("mmd:far", "additive") or self.options.active == 1
 
     @functools.cached_property
-    def mesh(self) -> Mesh | None:
-        """All devices, where there are several accelerators; a CPU's share their cores anyway."""
-        return mesh() if len(jax.devices()) > 1 and jax.default_backend() != "cpu" else None
-
-    @functools.cached_property
     def bandwidth(self) -> float:
         """Of the kernel; from singles and control."""
         given = self.options.bandwidth
@@ -136,7 +130,7 @@ class Ranking:
     def how(self, kernel: str) -> dict[str, Any]:
         """The kernel, its scale and the devices."""
         scale = 1.0 if kernel == "linear" else self.bandwidth
-        return {"kernel": kernel, "length_scale": scale, "mesh": self.mesh}
+        return {"kernel": kernel, "length_scale": scale, "mesh": accelerators.mesh()}
 
     def best(self, found: Alone, ranked: np.ndarray, measure: Measure) -> tuple[Pairs, np.ndarray]:
         """The first pairs among the perturbations that are ranked, and their values."""
@@ -157,7 +151,7 @@ class Ranking:
             p=p,
             size=size,
             batch=number,
-            mesh=self.mesh,
+            mesh=accelerators.mesh(),
         )
         i, j = ranked[np.asarray(top.pairs.i)], ranked[np.asarray(top.pairs.j)]
         value = measure.sign * np.asarray(top.value)

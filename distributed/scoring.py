@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 import polars as pl
-from jax.sharding import Mesh
 
+from epistax.distributed import accelerators
 from epistax.distributed.critics import Critics
 from epistax.distributed.options import Score
 from epistax.distributed.options.score import CRITIC
@@ -21,7 +21,6 @@ from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.status import TESTED, WORD
 from epistax.engine.interaction import additivity, disjointness, nearest, paired, resampling
-from epistax.engine.mesh import mesh
 
 KERNELS = {"mmd": "rbf", "mmd:matern": "matern52"}
 FEW = 2  # observations below which an arm says nothing
@@ -190,11 +189,6 @@ class Scorer:
         return np.asarray(additivity.severity(h_i, h_j, self.additivity.doubles(pairs))[form])
 
     @functools.cached_property
-    def mesh(self) -> Mesh | None:
-        """All devices, where there are several accelerators; a CPU's share their cores anyway."""
-        return mesh() if len(jax.devices()) > 1 and jax.default_backend() != "cpu" else None
-
-    @functools.cached_property
     def additivity(self) -> paired.Additivity:
         """Means and spreads of all classes but the doubles'."""
         return paired.additive(
@@ -202,7 +196,7 @@ class Scorer:
             residual=self.data.residual,
             seed=self.options.seed,
             scale=None if self.options.scale == "auto" else self.options.scale,
-            mesh=self.mesh,
+            mesh=accelerators.mesh(),
         )
 
     @functools.cached_property
@@ -219,14 +213,14 @@ class Scorer:
             length_scale=self.bandwidth,
             seed=self.options.seed,
             inference=self.options.null != "none",
-            mesh=self.mesh,
+            mesh=accelerators.mesh(),
         )
 
     @functools.cache  # noqa: B019
     def neighbours(self, method: nearest.Method) -> nearest.PerPair:
         """Scores by nearest neighbours, the singles' share of them done."""
         assert self.data.near is not None
-        return nearest.separable(self.data.near, method=method, mesh=self.mesh)
+        return nearest.separable(self.data.near, method=method, mesh=accelerators.mesh())
 
     @functools.cache  # noqa: B019
     def resampled(self, name: str) -> Any:
@@ -240,7 +234,7 @@ class Scorer:
             method=self.options.null,
             draws=self.options.draws,
             seed=self.options.seed,
-            mesh=self.mesh,
+            mesh=accelerators.mesh(),
         )
 
     def frame(

@@ -5,7 +5,7 @@ equals an uninterrupted one bit for bit. A vector of keys trains that many seeds
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -15,7 +15,7 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
-from epistax.engine.mesh import split, whole
+from epistax.engine.mesh import copied, placed, whole
 from epistax.engine.protocols import Batch, State, Step
 from epistax.engine.types import Info, Key, Keys, Scalar
 
@@ -46,15 +46,14 @@ def fit(
     call of its own: on a CPU a convolution inside a compiled loop is ten times slower.
     """
     state = jax.tree.map(jnp.array, state)  # the caller's own state survives the donation
-    if mesh is not None:
-        state, data = jax.device_put(state, whole(mesh)), jax.device_put(data, split(mesh))
-    infos = []
+    key, state, data = *copied((key, state), mesh), placed(data, mesh)
+    call, infos = compiled(mesh), []
     while start < steps:
         length = min(chunk, steps - start)
         chunks = [(start, length)] if scan else [(t, 1) for t in range(start, start + length)]
         parts = []
         for first, size in chunks:
-            state, part = run(key, state, data, jnp.int32(first), step=step, length=size)
+            state, part = call(key, state, data, jnp.int32(first), step=step, length=size)
             parts.append(part)
         info = parts[0] if scan else jax.tree.map(lambda *x: np.concatenate(x), *parts)
         start += length
@@ -64,7 +63,14 @@ def fit(
     return state, jax.tree.map(lambda *x: np.concatenate(x), *infos) if infos else {}
 
 
-@partial(jax.jit, static_argnames=("step", "length"), donate_argnames=("state",))
+@lru_cache(maxsize=16)
+def compiled(mesh: Mesh | None) -> Callable[..., tuple[State, Info]]:
+    """`run`, jitted, its state donated; on a mesh the data stay as they lie, the rest is whole."""
+    # what goes in says by itself how it lies
+    out = {} if mesh is None else {"out_shardings": whole(mesh)}
+    return jax.jit(run, static_argnames=("step", "length"), donate_argnames=("state",), **out)
+
+
 def run(
     key: Key | Keys, state: State, data: Batch, start: Int[Array, ""], *, step: Step, length: int
 ) -> tuple[State, Info]:

@@ -24,7 +24,7 @@ from epistax.engine import fit
 from epistax.engine.interaction import critic as critics
 from epistax.engine.interaction.critic import Critic
 from epistax.engine.interaction.folding import Folds
-from epistax.engine.mesh import copied, devices, split, spread
+from epistax.engine.mesh import copied, devices, put, split, spread
 from epistax.engine.nets.encoders import network
 from epistax.engine.protocols import Step
 from epistax.engine.types import Info, Key, Keys
@@ -172,7 +172,7 @@ def placed(data: Folds, mesh: Mesh | None) -> Placed:
     spare = -len(data.x) % devices(mesh)  # rows that are never drawn
     x = np.concatenate([data.x, np.zeros((spare, data.x.shape[1]), data.x.dtype)])
     label = np.concatenate([data.label, np.zeros(spare, data.label.dtype)])
-    return Placed(*jax.device_put((x, label), split(mesh)), *rest)
+    return Placed(*put((x, label), split(mesh)), *rest)
 
 
 def optimiser(training: Training) -> optax.GradientTransformation:

@@ -16,15 +16,19 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import optax
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
-from numpyro.infer import Trace_ELBO
+from numpyro.handlers import replay, seed
 from numpyro.infer.autoguide import AutoLowRankMultivariateNormal, AutoNormal
+from numpyro.infer.util import log_density
 
 from epistax.engine import reward as rewards
-from epistax.engine.fit import Step, Train, run, trainable
+from epistax.engine.fit import Step, Train, compiled, trainable
+from epistax.engine.mesh import copied, devices, placed
 from epistax.engine.pairs import Pairs
 from epistax.engine.posterior import moments
 from epistax.engine.protocols import Posterior
@@ -75,13 +79,24 @@ class Observed(NamedTuple):
 
 
 def lowrank(
-    config: LowRank, *, p: int, reward: rewards.Kind, singles: Float[Array, "p"] | None = None
+    config: LowRank,
+    *,
+    p: int,
+    reward: rewards.Kind,
+    singles: Float[Array, "p"] | None = None,
+    mesh: Mesh | None = None,
 ) -> Posterior:
-    """The posterior over p perturbations. Its moments are closed form for the normal guide."""
+    """The posterior over p perturbations. Its moments are closed form for the normal guide.
+
+    On a mesh the measured pairs are split over the devices, the parameters are whole on each.
+    """
     guide = _guide(config, p)
 
     def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Fitted, Info]:
-        grid = p * p <= CELLS * len(measured.mask)
+        spare = -len(measured.mask) % devices(mesh)
+        if spare:  # by pairs that are not measured
+            measured = jax.tree.map(lambda x: np.pad(x, (0, spare)), measured)
+        grid = p * p <= CELLS * len(measured.mask) and p % devices(mesh) == 0
         observed, scale = observe(measured, reward, singles, p, grid=grid)
         k_init, k_run = jax.random.split(key)
         restarts = config.restarts
@@ -94,7 +109,9 @@ def lowrank(
             start = jax.tree.map(lambda new, old: new.at[0].set(old), start, belief.params)
         states = jax.vmap(lambda x: trainable(x, _optimiser(config)))(start)
         keys = jax.random.split(k_run, restarts)
-        state, info = run(keys, states, observed, jnp.int32(0), step=guide.step, length=steps)
+        whole, data = copied((keys, states), mesh), placed(observed, mesh)
+        run = compiled(mesh)
+        state, info = run(*whole, data, jnp.int32(0), step=guide.step, length=steps)
         late = info["loss"][-max(1, steps // 20) :].mean(0)  # one loss alone is one noisy draw
         best = jnp.argmin(jnp.where(jnp.isfinite(late), late, jnp.inf))
         params = jax.tree.map(lambda x: x[best], state.params)
@@ -107,8 +124,9 @@ def lowrank(
         return moments.of_pairs(factors(belief), pairs)
 
     def drawn(belief: Fitted, pairs: Pairs) -> tuple[Values, Values]:
-        keys = jax.random.split(jax.random.key(0), config.draws_for_moments)  # common numbers
-        r = jax.lax.map(lambda k: sample(k, belief, pairs), keys)
+        key = jax.random.key(0)  # common numbers
+        n = jnp.arange(config.draws_for_moments)
+        r = jax.lax.map(lambda s: sample(jax.random.fold_in(key, s), belief, pairs), n)
         return r.mean(0), r.var(0)
 
     return Posterior(fit, closed if config.guide == "normal" else drawn, sample)
@@ -193,13 +211,20 @@ def _guide(config: LowRank, p: int) -> _Guide:
         guide = AutoNormal(model)
     else:
         guide = AutoLowRankMultivariateNormal(model, rank=min(GUIDE_RANK, p))
-    with numpyro.handlers.seed(rng_seed=0):
+    with seed(rng_seed=0):
         guide(_empty())  # numpyro builds a guide's parameters on its first call
-    elbo, optimiser = Trace_ELBO(), _optimiser(config)
+    optimiser = _optimiser(config)
 
     def step(key: Key, state: Train, observed: Observed) -> tuple[Train, Info]:
+        k_model, k_guide = jax.random.split(key)
+
+        # numpyro's own ELBO adds its terms in the order of a set, another one in every process:
+        # a mesh of several would sum terms that are not the same
         def loss(params: dict[str, Array]) -> Float[Array, ""]:
-            return elbo.loss(key, _constrain(params), model, guide, observed)
+            where = (observed,), {}, _constrain(params)
+            of_guide, drawn = log_density(seed(guide, k_guide), *where)
+            of_model, _ = log_density(seed(replay(model, drawn), k_model), *where)
+            return of_guide - of_model
 
         value, grads = jax.value_and_grad(loss)(state.params)
         updates, opt = optimiser.update(grads, state.opt, state.params)
