@@ -1,11 +1,15 @@
-"""Steps of low-rank SVI: one chunk of our loop against numpyro's SVI.update, same program.
+"""Fits of the low-rank beliefs: steps of SVI, and a round's fit from where the last one ended.
 
-Ours scans a chunk of steps inside one compiled call, and up to 2,048 perturbations predicts a
-p x p grid by a matrix product; the reference gathers pairs and calls a jitted `SVI.update` from
-Python a step at a time, as numpyro's tutorials do.
+`svi.steps`: one chunk of our loop against numpyro's SVI.update, same program. Ours scans a chunk
+of steps inside one compiled call, and up to 2,048 perturbations predicts a p x p grid by a matrix
+product; the reference gathers pairs and calls a jitted `SVI.update` from Python a step at a time,
+as numpyro's tutorials do.
+`svi.warm`: the belief `informed` after one more batch, from the fit before it and anew; beside the
+time stands the mean log-likelihood that each gives 20,000 pairs which neither has seen.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +21,15 @@ from numpyro.infer.autoguide import AutoNormal
 
 from epistax.benchmarks import harness
 from epistax.benchmarks.harness import Record, Timed
+from epistax.engine import reward
 from epistax.engine.pairs import Pairs, count, unrank
+from epistax.engine.posterior.informed import Informed, informed
 from epistax.engine.posterior.lowrank import LowRank, lowrank
-from epistax.engine.screen import Measured
+from epistax.engine.protocols import Posterior
+from epistax.engine.screen import Measured, gather
+
+WARM = ((2000, 20_000, 2000), (20_000, 40_000, 2000))  # perturbations, measured pairs, a batch
+OTHERS = 20_000
 
 
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
@@ -29,9 +39,21 @@ def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
         cases = [(size, min(40_000, count(size) // 2), 100)]
     for p, q, steps in cases:
         scale = {"genes": p, "measured": q, "rank": 8, "steps": steps, "seed": seed}
-        yield harness.measure(
-            "svi.steps", scale, ours, reference, "numpyro SVI.update", repeats=repeats
+        name = "numpyro SVI.update"
+        yield throughput(
+            harness.measure("svi.steps", scale, ours, reference, name, repeats=repeats)
         )
+    for p, q, batch in [(size, 10 * size, size)] if size else WARM:
+        scale = {"genes": p, "measured": q, "batch": batch, "seed": seed}
+        record = harness.measure("svi.warm", scale, warm, cold, "a cold fit", repeats=repeats)
+        yield record | held_out(**scale)
+
+
+def throughput(record: Record) -> Record:
+    """Beside the seconds: measured pairs gone through in one, by both sides."""
+    seen = record["size"]["measured"] * record["size"]["steps"]
+    sides = {"observations": "ours_seconds", "reference_observations": "reference_seconds"}
+    return record | {f"{name}_per_second": seen / record[at] for name, at in sides.items()}
 
 
 def ours(genes: int, measured: int, rank: int, steps: int, seed: int) -> Timed:
@@ -69,6 +91,47 @@ def reference(genes: int, measured: int, rank: int, steps: int, seed: int) -> Ti
         return loss
 
     return run
+
+
+def warm(genes: int, measured: int, batch: int, seed: int) -> Timed:
+    """The fit of a round, begun where the last one ended."""
+    posterior, tables, _ = rounds(genes, measured, batch, seed)
+    before, _ = posterior.fit(jax.random.key(seed), None, tables[0])
+    return lambda: posterior.fit(jax.random.key(seed + 1), before, tables[1])[0].states.mean
+
+
+def cold(genes: int, measured: int, batch: int, seed: int) -> Timed:
+    """The same without an earlier one."""
+    posterior, tables, _ = rounds(genes, measured, batch, seed)
+    return lambda: posterior.fit(jax.random.key(seed + 1), None, tables[1])[0].states.mean
+
+
+def held_out(genes: int, measured: int, batch: int, seed: int) -> Record:
+    """What both say of pairs that they have not seen, on the scale that they are fitted on."""
+    posterior, tables, rest = rounds(genes, measured, batch, seed)
+    before, _ = posterior.fit(jax.random.key(seed), None, tables[0])
+
+    def likelihood(start: Any) -> float:
+        belief, _ = posterior.fit(jax.random.key(seed + 1), start, tables[1])
+        mean, var = posterior.moments(belief, rest.pairs)
+        value, var = reward.levelled(rest.score, belief.scale), var + belief.sigma**2
+        return float(-0.5 * jnp.mean(jnp.log(2 * jnp.pi * var) + (value - mean) ** 2 / var))
+
+    return {"held_out": likelihood(before), "reference_held_out": likelihood(None)}
+
+
+def rounds(p: int, q: int, batch: int, seed: int) -> tuple[Posterior, list[Measured], Measured]:
+    """The belief, the measured pairs of two rounds, and others."""
+    pairs, score = table(p, q + batch + OTHERS, seed)
+    first = np.arange(len(score))
+
+    def upto(low: int, high: int, length: int) -> Measured:
+        at = np.arange(low, high)
+        return gather(pairs, np.asarray(score), np.zeros(len(first), np.float32), at, length=length)
+
+    tables = [upto(0, q, q + batch), upto(0, q + batch, q + batch)]
+    rest = upto(q + batch, len(first), len(first) - q - batch)
+    return informed(Informed(), p=p, reward="score"), tables, rest
 
 
 def table(p: int, q: int, seed: int) -> tuple[Pairs, jax.Array]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from epistax.distributed import atomic, flags
+from epistax.distributed.beforehand import beforehand
 from epistax.distributed.campaign import (
     beliefs,
     constraints,
@@ -21,7 +22,6 @@ from epistax.distributed.campaign import (
 )
 from epistax.distributed.campaign.files import Campaign
 from epistax.distributed.errors import BadInput
-from epistax.distributed.formats.side import read_side
 from epistax.distributed.options.campaign import CampaignNew
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.record import RECORDED, version
@@ -88,11 +88,11 @@ def decide(
         for name in flags.specs(BeliefOptions)
         if flags.specs(BeliefOptions)[name].own and getattr(options, name) is not None
     }
-    belief.pop("side", None)  # the campaign has its own copy
+    for name in ("side", "graph"):  # the campaign has its own copy
+        belief.pop(name, None)
     belief["belief"] = proposing.believing(options, p)
     side, known = None, None
-    if options.side is not None:
-        beside = read_side(options.side, names)
+    if (beside := beforehand(options, names)) is not None:
         side = beliefs.encode((beside.values,))
         known = {"columns": list(beside.columns), "sha256": files.sha256(side)}
         notices += beside.remarks

@@ -151,8 +151,7 @@ class BeliefOptions(Options):
 
     belief: str = option(
         "auto",
-        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, informed beyond "
-        "them or with --side",
+        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, informed beyond",
         choices=("auto", "ame", "informed", "lowrank", "gibbs"),
         metavar="NAME",
         group="belief",
@@ -161,6 +160,14 @@ class BeliefOptions(Options):
         None,
         "what is known of every perturbation before any pair is measured: a table with a column "
         "of names (gene) and columns of numbers, such as an embedding of its own effect",
+        metavar="FILE",
+        path=True,
+        group="belief",
+    )
+    graph: tuple[str, ...] = option(
+        (),
+        "known interactions, or gene sets, to inform the belief: perturbations that are close in "
+        "this graph are expected to act alike; repeat for more",
         metavar="FILE",
         path=True,
         group="belief",

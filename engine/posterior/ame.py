@@ -26,6 +26,7 @@ from numpy import ndarray
 from epistax.engine.pairs import Pairs
 from epistax.engine.posterior import ame_sampler as sampler
 from epistax.engine.posterior.ame_sampler import Chain, Table
+from epistax.engine.posterior.informed import known
 from epistax.engine.protocols import Posterior
 from epistax.engine.reward import Kind, Level, Tail, drawn_in, error_at, signed, tail
 from epistax.engine.screen import Measured
@@ -70,9 +71,18 @@ class Drawn(NamedTuple):
     var: Float[Array, "p p"]
 
 
-def ame(config: AME, *, p: int, reward: Kind, singles: Float[Array, "p"] | None) -> Posterior:
+def ame(
+    config: AME,
+    *,
+    p: int,
+    reward: Kind,
+    singles: Float[Array, "p"] | None,
+    side: Float[ndarray, "p d"] | None = None,
+) -> Posterior:
     """The posterior over f(R); singles are the single effects, known from the start, if any.
 
+    side is what else is known of every perturbation: with the single effects and their squares
+    it makes the prior mean of its effects, and is as large as one column, however many there are.
     A measured pair has its measured reward: it varies with the expectation only. Rounds share
     one compilation as long as the measured table keeps its length. Memory is draws p r + p^2.
     """
@@ -82,7 +92,8 @@ def ame(config: AME, *, p: int, reward: Kind, singles: Float[Array, "p"] | None)
         raise ValueError(f"singles has {len(singles)} values for {p} genes")
     r = config.rank or max(2, min(16, p // 6))
     s = jnp.zeros(p) if singles is None else jnp.asarray(singles, jnp.float32)
-    z = jnp.ones((p, 1)) if singles is None else _features(s)
+    z, told = jnp.ones((p, 1)) if singles is None else _features(s), known(side, p)[:, 1:]
+    z = jnp.concatenate([z, told / np.sqrt(max(told.shape[1], 1))], 1)
 
     def fit(key: Key, belief: Belief | None, measured: Measured) -> tuple[Drawn, Info]:
         k_start, k_fit = jax.random.split(key)

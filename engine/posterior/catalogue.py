@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from numpy import ndarray
 
@@ -15,16 +16,14 @@ from epistax.engine.protocols import Posterior
 from epistax.engine.reward import Kind
 
 NAMES = ("ame", "informed", "lowrank", "gibbs")
+INFORMED = ("ame", "informed")  # those that side information informs
 Settings: TypeAlias = AME | Informed | LowRank | Gibbs
 LARGE = 1500  # perturbations from which ame's p x p tables and sweeps cost more than they bring
 
 
-def choose(name: str, *, p: int, side: bool = False) -> str:
-    """The belief that `auto` stands for; any other name is itself.
-
-    It is `informed` for many perturbations, and where side information tells them apart.
-    """
-    return name if name != "auto" else "informed" if side or p > LARGE else "ame"
+def choose(name: str, *, p: int) -> str:
+    """The belief that `auto` stands for, by the number of perturbations; any other is itself."""
+    return name if name != "auto" else "informed" if p > LARGE else "ame"
 
 
 def settings(
@@ -63,12 +62,14 @@ def posterior(
     reward: Kind,
     singles: Float[Array | ndarray, "p"] | None,
     side: Float[ndarray, "p d"] | None = None,
+    mesh: Mesh | None = None,
 ) -> Posterior:
     """The belief of these settings; singles are the single effects, in the units of the score.
 
-    side is what is known of every perturbation, for `informed` alone.
+    side is what is known of every perturbation, for the beliefs in INFORMED; mesh is for `lowrank`.
     """
     build: dict[type, Any] = {AME: ame, LowRank: lowrank, Gibbs: gibbs, Informed: informed}
     known = None if singles is None else jnp.asarray(singles, jnp.float32)
-    more = {"side": side} if isinstance(config, Informed) else {}
+    more: dict[str, Any] = {"side": side} if isinstance(config, AME | Informed) else {}
+    more |= {"mesh": mesh} if isinstance(config, LowRank) else {}
     return build[type(config)](config, p=p, reward=reward, singles=known, **more)

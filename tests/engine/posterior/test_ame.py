@@ -204,6 +204,25 @@ def test_a_large_standard_error_weakens_a_measurement():
     assert weak < 0.7 * exact
 
 
+def test_side_information_tells_what_no_measured_pair_holds():
+    """Half of the genes are in no measured pair: nothing but side says how they act."""
+    r = np.random.default_rng(5)
+    side = r.normal(size=(P, 6)).astype(np.float32)
+    u = side[:, :2] + 0.2 * r.normal(size=(P, 2))
+    i, j = PAIRS
+    score = ((u[i] * u[j]) @ np.array([1.0, -1.0]) + 0.1 * r.normal(size=Q)).astype(np.float32)
+    seen = np.flatnonzero((i < P // 2) & (j < P // 2))
+    rest = np.flatnonzero((i >= P // 2) & (j >= P // 2))
+
+    def agreement(side):
+        posterior = ame(AME(), p=P, reward="score", singles=None, side=side)
+        belief, _ = posterior.fit(jax.random.key(0), None, table(score, seen))
+        mean, _ = posterior.moments(belief, Pairs(*(x[rest] for x in ALL)))
+        return spearmanr(mean, score[rest]).statistic
+
+    assert agreement(side) > 0.8 and abs(agreement(None)) < 0.3
+
+
 def test_rounds_share_one_compilation():
     posterior, _ = fitted()
     belief, _ = posterior.fit(jax.random.key(0), None, table(truth(), KNOWN[:100]))
