@@ -5,6 +5,7 @@ alone, timed where they run: what else the machine does is in both.
 `ray.scaling`: MMD tests with p-values by one worker and by two, a core each; from the moment when
 every worker has done its first chunk, so that neither starting nor compiling counts.
 `ray.checksum`: the shards of one run by one process, and by one, two and four actors.
+`ray.draws`: posterior draws (raydraws.py).
 """
 
 import hashlib
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from epistax.benchmarks import harness, mmd
+from epistax.benchmarks import harness, mmd, raydraws
 from epistax.benchmarks.harness import Record
 
 CELLS, FEATURES, PAIRS = 300, 50, 128  # of a class, of a cell, of a chunk
@@ -51,7 +52,7 @@ class Busy:
 
 
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
-    """Overhead and scaling of both executors, then the checksums; 80 genes or `size`."""
+    """Overhead and scaling of both executors, checksums, draws; 80 and 20,000 genes, or `size`."""
     for executor in ("process", "ray"):
         yield overhead(executor)
     how = {"genes": size or 80, "cells": CELLS, "features": FEATURES, "seed": seed}
@@ -65,6 +66,7 @@ def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
         yield record("ray.scaling", how | {"executor": executor}, two, one, name, peak)
     sums = {f"{executor} {workers}": run.checksum for (executor, workers), run in runs.items()}
     yield {"name": "ray.checksum", "size": how, "equal": len(set(sums.values())) == 1, **sums}
+    yield from raydraws.rows(size=size, seed=seed)
 
 
 def record(

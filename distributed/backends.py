@@ -2,15 +2,17 @@
 
 import dataclasses
 import os
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from epistax.distributed.cluster import Cluster
 from epistax.distributed.crew import Crew, Inline
 from epistax.distributed.errors import BadInput
+from epistax.distributed.options.campaign import DrawOptions
 from epistax.distributed.options.shared import ScaleOptions
 from epistax.distributed.processes import Processes, environment, usable
 
-T = TypeVar("T", bound=ScaleOptions)
+Scale: TypeAlias = ScaleOptions | DrawOptions
+T = TypeVar("T", bound=Scale)
 
 
 def backend(
@@ -49,7 +51,7 @@ def settled(options: T) -> T:
     return dataclasses.replace(options, executor=executor, cores=cores)
 
 
-def of(options: ScaleOptions) -> Crew:
+def of(options: Scale) -> Crew:
     """The executor that settled options ask for."""
     how = {"cores": options.cores, "gpus": options.gpus, "ray": options.ray or "local"}
     return backend(options.executor, options.workers, **how)

@@ -12,12 +12,13 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
 from epistax.distributed import worker
 from epistax.distributed.crew import Answered, Died, Event, Kernel, Ready, Unfit
-from epistax.distributed.errors import BadInput
+from epistax.distributed.errors import BadInput, Stopped
 from epistax.distributed.joining import REACH, authorise, join
 from epistax.distributed.plan import Chunk
 from epistax.distributed.processes import SPAWN, environment, usable, variables
@@ -27,6 +28,7 @@ from epistax.distributed.worker import Actor
 MEMORY = 1 << 30  # bytes that Ray sets aside for a worker, beside the node's one copy of the data
 STORE = 1 << 28  # bytes of a local cluster's object store beyond the data
 PATIENCE = 120.0  # seconds for a local cluster to start on a busy machine
+LOOK = 5.0  # seconds between looks at the machines while a worker is awaited
 
 
 class Cluster:
@@ -43,6 +45,9 @@ class Cluster:
         self.queues: dict[str, deque[Any]] = {}
         self.warm: set[str] = set()
         self.nodes: dict[str, str] = {}
+        self.looked = 0.0
+        self.host: connection.Connection | None = None  # of a cluster of our own
+        self.task: Any = None
         self.ours = contextlib.ExitStack()  # what is undone in the end
         authorise(address)
         if address != "local":
@@ -56,13 +61,13 @@ class Cluster:
         self.ours.enter_context(contextlib.redirect_stdout(silence))
         if self.address == "local":
             cluster = started(self.size * self.cores, self.size * self.gpus, kernel)
-            join(self.ours.enter_context(cluster))
+            address, self.host = self.ours.enter_context(cluster)
+            join(address)
         import ray
 
         self.ours.callback(ray.shutdown)
         self.parcel = ray.put((kernel, store))
-        nodes = len([node for node in ray.nodes() if node["Alive"]])
-        return {"address": ray.get_runtime_context().gcs_address, "nodes": nodes}
+        return {"address": ray.get_runtime_context().gcs_address, "nodes": len(alive())}
 
     def hire(self, name: str, *, spare: bool = False) -> None:
         """An actor that Ray neither restarts nor retries; a spare one asks for no core."""
@@ -82,6 +87,16 @@ class Cluster:
         )
         self.actors[name], self.queues[name] = hired, deque()
         self.await_(name, hired.ready.remote())
+        if self.task is not None:
+            hired.turn.remote([self.task])
+
+    def turn(self, task: Any, store: Store) -> None:
+        """Put the task into the store of objects, once a node; calls of an actor stay in order."""
+        import ray
+
+        self.task = ray.put((task, store))
+        for actor in self.actors.values():
+            actor.turn.remote([self.task])
 
     def await_(self, name: str, ref: Any) -> None:
         """One more result to come of a worker, after those it owes already."""
@@ -96,6 +111,7 @@ class Cluster:
         """Results that are there, each worker's oldest first, and deaths."""
         import ray
 
+        self.look()
         heads = [queue[0] for queue in self.queues.values() if queue]
         if not heads:
             time.sleep(timeout)
@@ -130,13 +146,23 @@ class Cluster:
         self.nodes[name] = value["node"]
         return [Ready(name, value)]
 
+    def look(self) -> None:
+        """Stop where a worker is awaited that nothing is left to start: Ray waits for ever.
+
+        Of a cluster of our own as soon as any part of it has died: Ray ends this process next.
+        """
+        if self.host is not None and self.host.poll():
+            raise Stopped("the local Ray cluster has broken down")
+        cold = self.actors.keys() - self.warm
+        if cold and time.monotonic() > self.looked + LOOK:
+            self.looked = time.monotonic()
+            if not alive():
+                raise Stopped("no machine of the Ray cluster is left")
+
     def node_is_gone(self, name: str) -> bool:
         """Whether a worker's machine went with it; Ray may need a moment to know."""
-        import ray
-
         node = self.nodes.get(name)
-        alive = {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}
-        return node is not None and node not in alive
+        return node is not None and node not in alive()
 
     def fire(self, name: str) -> None:
         """Kill the actor and forget what it owes."""
@@ -153,15 +179,23 @@ class Cluster:
         """Kill all actors and leave; a cluster of our own ends."""
         for name in list(self.actors):
             self.fire(name)
-        self.parcel = None
+        self.parcel = self.task = self.host = None
         self.ours.close()
 
 
-@contextlib.contextmanager
-def started(cpus: int, gpus: float, kernel: Kernel) -> Iterator[str]:
-    """The address of a cluster of this process alone, never one that runs here already.
+def alive() -> set[str]:
+    """The cluster's machines that Ray holds to be there."""
+    import ray
 
-    Its files are in a private folder, and nobody else knows its token.
+    return {entry["NodeID"] for entry in ray.nodes() if entry["Alive"]}
+
+
+@contextlib.contextmanager
+def started(cpus: int, gpus: float, kernel: Kernel) -> Iterator[tuple[str, connection.Connection]]:
+    """A cluster of this process alone, never one that runs here already.
+
+    Its address, and a pipe that has a word when it breaks down. Its files are in a private folder,
+    and nobody else knows its token.
     """
     folder = Path(tempfile.mkdtemp(prefix="epistax-ray-"))  # 0700; what Ray makes is for all
     settings = {
@@ -182,12 +216,13 @@ def started(cpus: int, gpus: float, kernel: Kernel) -> Iterator[str]:
         word, text = ours.recv() if ours.poll(PATIENCE) else ("failed", "no answer")
         if word == "failed":
             raise BadInput(f"--ray: local: the cluster does not start: {text}")
-        yield text
+        yield text, ours
     finally:
         ours.close()
         host.join(REACH)
         host.kill()
         host.join()
+        worker.bury(folder)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -97,6 +97,14 @@ class Crew(Protocol):
         """End all workers; chunks in flight may be lost."""
 
 
+@runtime_checkable
+class Lasting(Crew, Protocol):
+    """Workers that can go from one plan to another."""
+
+    def turn(self, task: Any, store: Store) -> None:
+        """For all workers, those to come too: what the next chunks are about, where they go."""
+
+
 class Inline:
     """This process, one chunk at a time; whoever it hires is itself."""
 

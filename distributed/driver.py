@@ -27,6 +27,9 @@ from epistax.distributed.plan import Plan
 from epistax.distributed.progress import Progress
 from epistax.distributed.store import Census, Store
 
+# what stops the plans under way, of which one may be a chunk of another
+ASKED: list[threading.Event] = []
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -101,21 +104,28 @@ def report(census: Census, progress: Progress) -> None:
 @contextlib.contextmanager
 def stop_signals(progress: Progress) -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; the second raises KeyboardInterrupt."""
+    main = threading.current_thread() is threading.main_thread()
     stop = threading.Event()
+    if main and any(outer.is_set() for outer in ASKED):  # by a signal between two plans
+        stop.set()
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        stop.set()
+        for plan in ASKED:
+            plan.set()
         progress.say("stopping after the work in flight; once more stops at once")
 
-    # only the main thread may set handlers; elsewhere the caller stops us by its own means
-    main = threading.current_thread() is threading.main_thread()
-    # and a signal that our starter had ignored (nohup, a background job) stays ignored
+    # only the main thread may set handlers; elsewhere the caller stops us by its own means, and a
+    # signal that our starter had ignored (nohup, a background job) stays ignored
     wanted = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in wanted if main}
+    if main:
+        ASKED.append(stop)
     try:
         yield stop
     finally:
+        if main:
+            ASKED.remove(stop)
         for number, handler in before.items():
             signal.signal(number, handler)

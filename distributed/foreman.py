@@ -46,7 +46,6 @@ class Hand:
     warm: bool = False
     queue: deque[Chunk] = field(default_factory=deque)
     since: float = field(default_factory=time.monotonic)  # when it began what it is at
-    kinds: set[str] = field(default_factory=set)  # of chunks that it has done
 
 
 class Foreman:
@@ -183,7 +182,6 @@ class Foreman:
         if given.problem:
             self.suspects.accuse(chunk, "error", given.text)
             return
-        hand.kinds.add(chunk.kind)
         self.idle = 0
         self.peak = max(self.peak, given.peak_mb)
         self.longest[chunk.kind] = max(self.longest[chunk.kind], given.seconds)
@@ -250,10 +248,14 @@ class Foreman:
                 self.lose(hand, "hang", taken)
 
     def patience(self, hand: Hand) -> float:
-        """Seconds that a worker may be at its chunk; the first of a kind compiles."""
+        """Seconds that a worker may be at its chunk; the first of a kind compiles.
+
+        What compiling takes is known from the first, and is no excuse for a suspect's new worker:
+        it is there to find out who hangs, again and again.
+        """
         kind = hand.queue[0].kind
         usual = max(self.deadline, SLOW * self.longest[kind])
-        return usual if kind in hand.kinds else SLOW * usual
+        return usual if self.longest[kind] else SLOW * usual
 
     def missing(self, hand: Hand) -> None:
         """A worker did not start in time: there is no room for it."""

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from epistax.distributed import worker
 from epistax.distributed.crew import Answered, Died, Event, Kernel, Ready, Unfit
 from epistax.distributed.errors import BadInput
-from epistax.distributed.parcel import pack
+from epistax.distributed.parcel import Parcel, pack
 from epistax.distributed.plan import Chunk
 from epistax.distributed.store import Store
 
@@ -38,6 +38,8 @@ class Processes:
         self.size, self.cores, self.environment = size, cores, dict(environment)
         self.hands: dict[str, Hand] = {}
         self.memory: Any = None
+        self.lent: Any = None  # memory of the task
+        self.task: Parcel | None = None
 
     def open(self, kernel: Kernel, store: Store) -> Mapping[str, Any]:
         """Share kernel and store."""
@@ -53,13 +55,25 @@ class Processes:
             process.start()
         theirs.close()  # or its death would not end the pipe
         self.hands[name] = Hand(process, ours)
+        if self.task is not None:
+            self.tell(name, self.task)
+
+    def turn(self, task: Any, store: Store) -> None:
+        """Share the task in the place of the one before, whose memory its users still hold."""
+        before = self.lent
+        self.lent, self.task = pack((task, store))
+        for name in self.hands:
+            self.tell(name, self.task)
+        give_back(before)
 
     def send(self, name: str, chunk: Chunk) -> None:
-        """Write to its pipe; where nobody reads any more, `wait` says so."""
-        try:
-            self.hands[name].pipe.send(chunk)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+        """One more chunk."""
+        self.tell(name, chunk)
+
+    def tell(self, name: str, word: Chunk | Parcel) -> None:
+        """Write to a worker's pipe; where nobody reads any more, `wait` says so."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.hands[name].pipe.send(word)
 
     def wait(self, timeout: float) -> list[Event]:
         """What the pipes hold; a pipe that ends is a death."""
@@ -106,10 +120,16 @@ class Processes:
             hand.process.kill()
         for name in list(self.hands):
             self.fire(name)
-        if self.memory is not None:
-            self.memory.close()
-            self.memory.unlink()
-            self.memory = None
+        for memory in (self.memory, self.lent):
+            give_back(memory)
+        self.memory = self.lent = self.task = None
+
+
+def give_back(memory: Any) -> None:
+    """Shared memory, if any; it is gone when the last of its users is."""
+    if memory is not None:
+        memory.close()
+        memory.unlink()
 
 
 @contextmanager

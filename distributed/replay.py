@@ -19,7 +19,9 @@ from epistax.distributed.progress import Progress
 from epistax.distributed.study import Study
 from epistax.engine import rounds
 from epistax.engine.policy import catalogue as policies
+from epistax.engine.policy.wanted import wanted as draws_of
 from epistax.engine.posterior.ignorant import IGNORANT
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
@@ -51,7 +53,12 @@ class Replay:
     study: Study
     relations: Mapping[str, tuple[Relations, np.ndarray]]
     progress: Progress
+    fan: Fan = here  # who draws
     beliefs: dict[Any, Posterior] = field(default_factory=dict)  # one a setting: compiled once
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What a worker is sent."""
+        return afar, (self.study, self.relations)
 
     def __call__(self, chunk: Chunk) -> dict[str, pl.DataFrame]:
         """Play the rounds and write down each."""
@@ -103,13 +110,20 @@ class Replay:
             batch=study.batch,
             rounds=study.rounds,
             first=np.asarray(first),
+            wanted=draws_of(name, study.settings),
+            fan=self.fan,
         )
 
     def belief(self, study: Study) -> Posterior:
         """The belief of a setting, the same object every time."""
         if study.belief not in self.beliefs:
-            self.beliefs[study.belief] = study.posterior()
+            self.beliefs[study.belief] = study.posterior(self.fan)
         return self.beliefs[study.belief]
+
+
+def afar(study: Study, relations: Mapping[str, tuple[Relations, np.ndarray]]) -> Replay:
+    """The kernel in a worker: it draws by itself, and has nobody to tell how far it is."""
+    return Replay(study, relations, Progress("", quiet=True))
 
 
 def chosen(data: Pool, who: dict[str, Any], history: list[rounds.Round]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from epistax.distributed.drawing import believe
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.side import Side
 from epistax.distributed.options import Discover
@@ -18,6 +19,7 @@ from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.pool import Pool
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
@@ -73,10 +75,11 @@ class Study:
         rest = {name: value for name, value in setting.items() if name != "rank"}
         return replace(self, belief=belief, settings=replace(self.settings, **rest))
 
-    def posterior(self) -> Posterior:
-        """The belief that every policy of the study asks."""
-        return posteriors.posterior(
+    def posterior(self, fan: Fan = here) -> Posterior:
+        """The belief that every policy of the study asks; the fan moves its chains, if any."""
+        return believe(
             self.belief,
+            fan,
             p=len(self.pool.names),
             reward=self.options.reward,
             singles=self.pool.singles,
@@ -138,9 +141,11 @@ def decided(
 ) -> tuple[str, posteriors.Settings, policies.Settings]:
     """The belief by name, its settings and those of the policies, over q pairs of p names."""
     rank = None if options.rank == "auto" else options.rank
-    name = posteriors.choose(options.belief, p=p, side=options.side is not None)
-    if options.side is not None and name != "informed":
-        raise BadInput(f"--side: belief {name} does not use it; choose --belief informed or auto")
+    name = posteriors.choose(options.belief, p=p)
+    given = "--side" if options.side is not None else "--graph" if options.graph else None
+    if given and name not in posteriors.INFORMED:
+        instead = " or ".join(posteriors.INFORMED)
+        raise BadInput(f"{given}: belief {name} does not use it; choose --belief {instead}")
     belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=top)
     draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
     given = {"draws": draws, "lam": options.lam, "beta": options.beta, "noise": NOISE.get(name)}

@@ -68,13 +68,13 @@ def submit(options: Submit) -> dict[str, Any]:
 
 def entrypoint(options: Submit) -> str:
     """The command that the job runs."""
-    verb, words = options.words[0], list(options.words[1:])
+    words = list(options.words)
     able = [name for name, cls in VERBS.items() if "ray" in specs(cls) and name != "submit"]
-    if verb not in able:
-        raise BadInput(f"VERB: {verb!r} does not run on a cluster; {', '.join(able)} does")
+    if not any(words[: len(name.split())] == name.split() for name in able):
+        raise BadInput(f"VERB: {words[0]!r} does not run on a cluster; {', '.join(able)} can")
     if not {"--ray", "--executor"} & {word.partition("=")[0] for word in words}:
         words += ["--ray", "auto"]
-    command = shlex.join(["python", "-P", "-m", "epistax.cli", verb, *words])
+    command = shlex.join(["python", "-P", "-m", "epistax.cli", *words])
     return f"cd {shlex.quote(os.getcwd())} && exec {command}"
 
 

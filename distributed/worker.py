@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # errors of a disk, which no other worker would be spared
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+LOOK = 0.5  # seconds between looks at the processes of a cluster
 HELD: list[int] = []  # locks of the cores this process has taken
 
 
@@ -65,23 +66,40 @@ def answer(kernel: Any, store: "Store", chunk: "Chunk", *, keep: bool = False) -
 
 
 def main(pipe: connection.Connection, parcel: Any, cores: int) -> None:
-    """The life of a worker process: get ready, then answer for every chunk that comes."""
+    """The life of a worker process: get ready, then answer for every chunk, task by task."""
     leave_with_parent()
     try:
         facts = settle(cores)
-        from epistax.distributed.parcel import unpack
+        from epistax.distributed.parcel import Parcel, unpack
 
         memory, (kernel, store) = unpack(parcel)  # the kernel's arrays lie in the memory
+        held = [memory]
     except Exception as error:
         pipe.send(("unfit", traceback.format_exc(), str(error), isinstance(error, BadInput)))
         return
     pipe.send(("ready", facts))
     while True:
         try:
-            chunk = pipe.recv()
+            word = pipe.recv()
         except EOFError:
             return
-        pipe.send(("answer", answer(kernel, store, chunk)))
+        if not isinstance(word, Parcel):
+            pipe.send(("answer", answer(kernel, store, word)))
+            continue
+        with contextlib.suppress(FileNotFoundError):  # given back: a later task is on its way
+            memory, (task, store) = unpack(word)
+            kernel.take(task)
+            del task
+            held = [memory for memory in (*held, memory) if not closed(memory)]
+
+
+def closed(memory: Any) -> bool:
+    """Give shared memory back, unless arrays lie in it."""
+    try:
+        memory.close()
+    except BufferError:
+        return False
+    return True
 
 
 def leave_with_parent() -> None:
@@ -115,6 +133,13 @@ class Actor:
         """Returns when the worker can start on a chunk."""
         return self.facts
 
+    def turn(self, parcel: list[Any]) -> None:
+        """Take what the chunks to come are about, as Ray holds it."""
+        import ray
+
+        task, self.store = ray.get(parcel[0])
+        self.kernel.take(task)
+
     def run(self, chunk: "Chunk") -> Answer:
         """Compute and publish; the result stays on disk."""
         return answer(self.kernel, self.store, chunk)
@@ -137,10 +162,34 @@ def host(pipe: connection.Connection, settings: Mapping[str, Any]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     pipe.send(("started", ray.get_runtime_context().gcs_address))
-    with contextlib.suppress(EOFError, ConnectionResetError):
-        pipe.recv()
-    ray.shutdown()
-    shutil.rmtree(Path(settings["_temp_dir"]).parent, ignore_errors=True)
+    folder = Path(settings["_temp_dir"]).parent
+    broken = False
+    with contextlib.suppress(EOFError, OSError):
+        while not (broken or pipe.poll(LOOK)):
+            broken = child_ended()
+        if broken:
+            pipe.send(("broken", ""))
+    if not broken:
+        ray.shutdown()
+    bury(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)  # Ray's own last steps wait for what is gone
+
+
+def child_ended() -> bool:
+    """Whether one of the processes that a cluster is made of is gone."""
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT  # left for its parent's own code to bury
+    with contextlib.suppress(ChildProcessError):
+        return os.waitid(os.P_ALL, 0, how) is not None
+    return False
+
+
+def bury(folder: Path) -> None:
+    """End what still runs in a cluster's private folder: agents outlive a raylet that is killed."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if os.fsencode(folder) in path.read_bytes():
+                os.kill(int(path.parent.name), signal.SIGKILL)
 
 
 def settle(cores: int) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 
 from epistax.engine.pairs import Pairs
+from epistax.engine.policy.wanted import WIDER, Wanted
+from epistax.engine.posterior import tabled
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.protocols import Policy, Posterior
 from epistax.engine.screen import Candidates, gather
 from epistax.engine.types import Belief, Index, Info, Key, Picked
@@ -40,11 +43,14 @@ def campaign(
     batch: int,
     rounds: int,
     first: Int[ndarray, "b"],
+    wanted: Wanted | None = None,
+    fan: Fan = here,
 ) -> Iterator[Round]:
     """Round 0 measures `first`; each of `rounds` further rounds fits, chooses and measures a batch.
 
     measure(positions) returns scores and their standard errors. The last batch is cut short where
-    the pairs run out, and the iteration ends there. Round t's keys are fold_in(key, t).
+    the pairs run out, and the iteration ends there. Round t's keys are fold_in(key, t). The draws
+    that are wanted of a round are made before the policy chooses, by whom `fan` says.
     """
     q = len(pairs.i)
     score, se = np.full(q, np.nan, np.float32), np.zeros(q, np.float32)
@@ -60,7 +66,9 @@ def campaign(
             measured = gather(pairs, score, se, np.flatnonzero(~open), length=total)
             belief, info = posterior.fit(k_fit, belief, measured)
             left = total - int((~open).sum())
-            chosen, value = choose(k_choose, posterior, policy, belief, table, open, left)
+            chosen, value = choose(
+                k_choose, posterior, policy, belief, table, open, left, wanted=wanted, fan=fan
+            )
             size = min(batch, left)
             chosen, value = chosen[:size], value[:size]
         if not len(chosen):
@@ -84,12 +92,32 @@ def choose(
     pairs: Pairs,
     open: Bool[ndarray, "q"],
     left: int,
+    *,
+    wanted: Wanted | None = None,
+    fan: Fan = here,
 ) -> tuple[Int[ndarray, "b"], Float[ndarray, "b"]]:
     """The policy's batch among the open pairs, best first; left counts the picks still to come.
 
     Where fewer pairs are open than the policy picks, the last ones mean nothing.
     """
     candidates = Candidates(pairs, jnp.asarray(open), jnp.int32(left))
+    if wanted is None:
+        return _chosen(key, posterior, policy, belief, candidates)
+    q, now = len(open), (wanted.key(key), posterior, belief, pairs, candidates.open)
+    best = None if wanted.best is None else min(wanted.best, q)
+    while True:
+        held = tabled.table(*now, count=wanted.count, best=best, fan=fan)
+        chosen, value = _chosen(key, tabled.tabled(posterior), policy, held, candidates)
+        # where others took all that was kept of a draw, more of each is kept
+        enough = np.isfinite(value[: int(open.sum())]).all()
+        if best is None or best == q or enough:
+            return chosen, value
+        best = min(WIDER * best, q)
+
+
+def _chosen(
+    key: Key, posterior: Posterior, policy: Policy, belief: Belief, candidates: Candidates
+) -> tuple[Int[ndarray, "b"], Float[ndarray, "b"]]:
     chosen, value = _choose(key, belief, candidates, posterior=posterior, policy=policy)
     return np.asarray(chosen), np.asarray(value)
 

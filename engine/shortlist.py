@@ -26,6 +26,7 @@ from epistax.engine.policy.catalogue import Draws, Settings
 from epistax.engine.posterior import moments
 from epistax.engine.posterior.draws import rewards, sampled
 from epistax.engine.posterior.maxima import Maxima, maxima
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.types import Index, Info, Key, Picked, Scalar, Values
 
 SHORT, WIDER, LONG = 4096, 4, 2**18  # pairs looked at more closely: first, and at most
@@ -33,7 +34,7 @@ RANKED = 2048  # of a draw's best pairs, at most so many say what its X* is
 
 
 class Open(NamedTuple):
-    """What all policies choose from: the belief, its tiles and what may be chosen."""
+    """What all policies choose from: the belief, its tiles, what may be chosen, who draws."""
 
     factors: moments.Factors
     measured: Pairs
@@ -41,6 +42,7 @@ class Open(NamedTuple):
     size: int
     allowed: Bool[ndarray, "p"] | None
     mesh: Mesh | None
+    fan: Fan = here
 
     def best(self, score: Any, *args: Any, batch: int) -> stream.Ranked:
         """The open pairs of highest score."""
@@ -48,9 +50,16 @@ class Open(NamedTuple):
         return stream.ranked(score, self.where, *args, p=p, size=self.size, batch=batch, **how)
 
     def tops(self, key: Key, draws: int | Int[ndarray, "s"], count: int = 1) -> Maxima:
-        """The greatest open rewards of joint draws."""
-        how = {"allowed": self.allowed, "mesh": self.mesh}
-        return maxima(key, self.factors, self.measured, draws=draws, count=count, **how)
+        """The greatest open rewards of joint draws: of the first so many, or of these."""
+        shared = key, self.factors, self.measured, self.allowed
+        if not isinstance(draws, int):
+            return Maxima(*greatest(draws, *shared, best=count, mesh=self.mesh))
+        return Maxima(*self.fan(greatest, *shared, count=draws, best=count, mesh=self.mesh))
+
+    def drawn(self, key: Key, pairs: Pairs, draws: int) -> Draws:
+        """Rewards of the pairs by the draws whose maxima are looked at."""
+        made = self.fan(drawn, key, self.factors, pairs, count=draws, mesh=self.mesh)
+        return jnp.asarray(made[0])
 
 
 def expectation(tops: Maxima) -> tuple[Scalar, Info]:
@@ -84,7 +93,7 @@ def directed(
         pairs = Pairs(*(jnp.asarray(v[:-1][there]) for v in found.pairs))
         mean, var = moments.of_pairs(open.factors, pairs)
         delta, size = jnp.maximum(expected - mean, 0), min(settings.batch, len(mean))
-        s = drawn(k_draw, open, pairs, draws=settings.draws)
+        s = open.drawn(k_draw, pairs, settings.draws)
         if deflated:
             every = jnp.ones(len(delta), bool)
             psi, index = deflate(
@@ -146,11 +155,33 @@ def share(name: str, key: Key, s: Draws, tops: Maxima, *, p: int) -> Values:
     return jnp.clip(information / jnp.maximum(s.var(0), jnp.finfo(s.dtype).tiny), 0, 1)
 
 
-def drawn(key: Key, open: Open, pairs: Pairs, *, draws: int) -> Draws:
-    """Rewards of the pairs by the draws whose maxima are looked at, shared by the devices."""
-    numbers = jnp.arange(-(-draws // devices(open.mesh)) * devices(open.mesh))
-    shared = copied((key, open.factors, pairs), open.mesh)
-    return each(open.mesh, of_numbers, split=1)(numbers, *shared)[:draws]
+def greatest(
+    numbers: Int[ndarray, "s"],
+    key: Key,
+    factors: moments.Factors,
+    measured: Pairs,
+    allowed: Bool[ndarray, "p"] | None,
+    *,
+    best: int,
+    mesh: Mesh | None,
+) -> tuple[ndarray, ...]:
+    """The piece of `Maxima`: the draws of these numbers."""
+    how = {"count": best, "allowed": allowed, "mesh": mesh}
+    return tuple(maxima(key, factors, measured, draws=numbers, **how))
+
+
+def drawn(
+    numbers: Int[ndarray, "s"],
+    key: Key,
+    factors: moments.Factors,
+    pairs: Pairs,
+    *,
+    mesh: Mesh | None,
+) -> tuple[Draws]:
+    """The piece of rewards of the pairs, shared by the devices."""
+    padded = np.pad(numbers, (0, -len(numbers) % devices(mesh)), mode="edge")
+    shared = copied((key, factors, pairs), mesh)
+    return (each(mesh, of_numbers, split=1)(jnp.asarray(padded), *shared)[: len(numbers)],)
 
 
 def of_numbers(

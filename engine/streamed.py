@@ -23,6 +23,7 @@ from epistax.engine.policy.batch import PROPOSED
 from epistax.engine.policy.catalogue import ALIASES, NAMES, Settings, weight
 from epistax.engine.posterior import moments
 from epistax.engine.posterior.maxima import Maxima
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.shortlist import Open, directed, expectation, kept
 from epistax.engine.types import Info, Key
 
@@ -51,17 +52,19 @@ def choose(
     allowed: Bool[ndarray, "p"] | None = None,
     size: int = stream.TILE,
     mesh: Mesh | None = None,
+    fan: Fan = here,
 ) -> Chosen:
     """The batch that the policy of this name chooses among all pairs that are not measured.
 
     measured is sorted or not, i < j. remaining counts the selections still to come (None: this
-    batch alone). Fewer pairs than settings.batch come back where no more are open.
+    batch alone). Fewer pairs than settings.batch come back where no more are open. `fan` says who
+    makes the draws.
     """
     name = ALIASES.get(name, name)
     if name not in NAMES:
         raise ValueError(f"policy {name!r} is not one of {', '.join(NAMES)}")
     where = stream.space(len(factors.a), measured, size=size)
-    now = Open(factors, measured, where, size, allowed, mesh)
+    now = Open(factors, measured, where, size, allowed, mesh, fan)
     lam = weight(name, settings)
     if name == "random":
         found, info = at_random(key, now, settings.batch), {}

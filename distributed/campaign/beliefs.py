@@ -14,13 +14,16 @@ import jax
 import numpy as np
 
 from epistax.distributed.campaign.moment import Choice, Moment
+from epistax.distributed.drawing import believe
 from epistax.distributed.study import decided
 from epistax.engine import rounds
 from epistax.engine.pairs import count
 from epistax.engine.policy.catalogue import Settings
 from epistax.engine.posterior import catalogue as posteriors
+from epistax.engine.posterior.gibbs import Gibbs
 from epistax.engine.posterior.ignorant import IGNORANT
 from epistax.engine.posterior.informed import Informed
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured, gather
 
@@ -29,13 +32,12 @@ class Unreadable(Exception):
     """The bytes hold no belief of this posterior."""
 
 
-@lru_cache(maxsize=16)  # a record of closures: the same object every time, or jit starts anew
-def parts(choice: Choice) -> tuple[Posterior, Settings]:
+def parts(choice: Choice, fan: Fan = here) -> tuple[Posterior, Settings]:
     """The belief of a campaign and the settings of its policy."""
     _, config, settings = decisions(choice)
     if choice.policy == "random":
         return IGNORANT, settings
-    return believer(choice, config), settings
+    return believer(choice, config, fan if isinstance(config, Gibbs) else here), settings
 
 
 def decisions(choice: Choice) -> tuple[str, posteriors.Settings, Settings]:
@@ -44,11 +46,17 @@ def decisions(choice: Choice) -> tuple[str, posteriors.Settings, Settings]:
     return decided(choice.options, p=p, q=count(p), batch=choice.batch, top=choice.top)
 
 
-def believer(choice: Choice, config: posteriors.Settings) -> Posterior:
+@lru_cache(maxsize=16)  # a record of closures: the same object every time, or jit starts anew
+def believer(choice: Choice, config: posteriors.Settings, fan: Fan = here) -> Posterior:
     """The posterior of these settings."""
     singles = None if choice.singles is None else np.array(choice.singles, np.float32)
     how = {"p": choice.p, "reward": choice.reward, "singles": singles, "side": side(choice)}
-    return posteriors.posterior(config, **how)
+    return believe(config, fan, **how)
+
+
+def alone(choice: Choice) -> Posterior:
+    """The belief as a worker makes it, to draw from."""
+    return parts(choice)[0]
 
 
 def side(choice: Choice) -> np.ndarray | None:
@@ -69,7 +77,7 @@ def measured(moment: Moment) -> Measured:
 
 def update(moment: Moment) -> tuple[Any, dict[str, Any]]:
     """The belief at this moment, from that of the round before."""
-    posterior, _ = parts(moment.choice)
+    posterior, _ = parts(moment.choice, moment.fan)
     _, k_rounds = jax.random.split(jax.random.key(moment.choice.seed))
     k_fit, _ = rounds.keys(k_rounds, moment.number)
     return posterior.fit(k_fit, moment.belief, measured(moment))

@@ -19,6 +19,7 @@ from epistax.engine import rounds
 from epistax.engine.pairs import Pairs, upper
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.policy import rules
+from epistax.engine.policy.wanted import wanted
 from epistax.engine.posterior import catalogue as posteriors
 from epistax.engine.types import Key
 
@@ -28,8 +29,9 @@ MOST = posteriors.LARGE  # perturbations: beyond, no list of all pairs is made
 def propose(moment: Moment) -> Batch:
     """The batch of a round; round 0 is random and needs no belief."""
     choice, rule = moment.choice, moment.rules
-    posterior, settings = beliefs.parts(choice)
+    posterior, settings = beliefs.parts(choice, moment.fan)
     policy = policies.policy(choice.policy, settings, p=choice.p)
+    asked = wanted(choice.policy, settings)
     table = upper(choice.p)
     device = Pairs(jnp.asarray(table.i), jnp.asarray(table.j))
     belief, info = beliefs.update(moment) if moment.number else (None, {})
@@ -41,7 +43,8 @@ def propose(moment: Moment) -> Batch:
         if not open.any():
             return Pairs(table.i[:0], table.j[:0]), np.zeros(0, np.float32)
         if moment.number:
-            at, value = rounds.choose(key, posterior, policy, belief, device, open, left)
+            now = (key, posterior, policy, belief, device, open, left)
+            at, value = rounds.choose(*now, wanted=asked, fan=moment.fan)
         elif number:
             at = np.asarray(jax.random.permutation(key, jnp.flatnonzero(open)))
             value = unknown(len(at))

@@ -8,6 +8,7 @@
     rounds/NNNN/belief.npz            what was believed then: where the next round starts from
     results/NNNN-HASH.csv             results as they were given, byte for byte
     results/NNNN-HASH.json            what was read from them
+    draws/                            while workers make draws for a round; nothing that counts
     report.html, LOCK
 
 Every .json ends with the sha256 of what stands before, and holds that of the files beside it. It

@@ -10,6 +10,7 @@ from epistax.distributed.campaign.history import Measurements
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.engine.pairs import Pairs, count
 from epistax.engine.policy.rules import Rules
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.reward import Kind
 
 
@@ -48,6 +49,7 @@ class Moment:
     included: Pairs  # come first
     measured: Measurements
     belief: Any | None  # of the round before
+    fan: Fan = here  # who makes the draws, which changes no bit
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,14 @@ that the next command does not finish. Until results come the same round is give
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 
-from epistax.distributed import atomic
+from epistax.distributed import atomic, backends, drawing
 from epistax.distributed.campaign import (
     beliefs,
     constraints,
@@ -28,7 +30,7 @@ from epistax.distributed.campaign.files import Campaign
 from epistax.distributed.campaign.moment import Batch, Choice, Moment, Proposer
 from epistax.distributed.errors import BadInput
 from epistax.distributed.flags import build
-from epistax.distributed.options.campaign import CampaignNew
+from epistax.distributed.options.campaign import CampaignNew, CampaignPropose
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.record import RECORDED, version
 from epistax.distributed.study import decided
@@ -76,8 +78,10 @@ def places(campaign: Campaign) -> dict[str, int]:
     return {name: k for k, name in enumerate(campaign.names)}
 
 
-def propose(campaign: Campaign, made: Constraints, say: Say) -> Mapping[str, Any]:
-    """Choose the next batch and publish it; the record of the round."""
+def propose(
+    campaign: Campaign, made: Constraints, say: Say, options: CampaignPropose
+) -> Mapping[str, Any]:
+    """Choose the next batch and publish it; the record of the round. The options say who draws."""
     number = next_round(campaign)
     known, place = history.known(campaign), places(campaign)
     if len(known.measured) + len(known.pending) == count(len(place)):
@@ -85,7 +89,10 @@ def propose(campaign: Campaign, made: Constraints, say: Say) -> Mapping[str, Any
     here, notices = moment(campaign, number, known, made, say)
     if number and here.choice.policy != "random":
         say(f"round {number}: fitting to {len(known.measured):,} measured pairs")
-    batch = proposer(here.choice).propose(here)
+    crew, believer = backends.of(options), partial(beliefs.alone, here.choice)
+    folder = campaign.path / drawing.FOLDER
+    with drawing.fan(crew, believer, folder, deadline=options.deadline) as fan:
+        batch = proposer(here.choice).propose(replace(here, fan=fan))
     if not len(batch.pairs.i):
         raise BadInput(nothing(campaign, known, made))
     if len(batch.pairs.i) < here.rules.size:

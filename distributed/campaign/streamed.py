@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from epistax.distributed import accelerators
 from epistax.distributed.campaign import beliefs, filling
 from epistax.distributed.campaign.filling import filled, unknown
 from epistax.distributed.campaign.moment import Batch, Choice, Moment, Proposer
@@ -18,6 +19,7 @@ from epistax.engine.pairs import Pairs, count, unrank
 from epistax.engine.policy import rules
 from epistax.engine.policy.catalogue import ALIASES, Settings
 from epistax.engine.posterior import informed, lowrank, moments
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.types import Key
 
 BELIEFS = ("informed", "lowrank")  # those of independent factors: their moments are closed form
@@ -43,7 +45,8 @@ def propose(moment: Moment) -> Batch:
     def ask(key: Key, number: int, room: rules.Room) -> tuple[Pairs, np.ndarray]:
         size = wanted
         while True:
-            found = best(policy, replace(settings, batch=size), key, factors, rule, room, left)
+            how = replace(settings, batch=size)
+            found = best(policy, how, key, factors, rule, room, left, moment.fan)
             # none of the best may be affordable: then further down the list
             if rules.feasible(rule, room, found.pairs).any() or len(found.value) < size:
                 return found.pairs, found.value if known else unknown(len(found.value))
@@ -66,11 +69,13 @@ def best(
     rule: rules.Rules,
     room: rules.Room,
     left: int,
+    fan: Fan = here,
 ) -> streamed.Chosen:
     """The policy's choice among the pairs that are neither barred nor taken, of open genes."""
     out = unrank(np.union1d(rule.barred, room.taken), len(rule.price))
     allowed = rules.affordable_genes(rule, room)
-    return streamed.choose(policy, settings, key, factors, out, remaining=left, allowed=allowed)
+    how = {"remaining": left, "allowed": allowed, "mesh": accelerators.mesh(), "fan": fan}
+    return streamed.choose(policy, settings, key, factors, out, **how)
 
 
 def ruled(rule: rules.Rules) -> bool:

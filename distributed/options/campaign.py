@@ -1,16 +1,40 @@
 """Options of `epistax campaign new`, `propose`, `record` and `status`."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from epistax.distributed.flags import FRACTION, NON_NEGATIVE, POSITIVE, option
 from epistax.distributed.options.discover import POLICIES
-from epistax.distributed.options.shared import BeliefOptions, LabelOptions, Options
+from epistax.distributed.options.shared import (
+    BeliefOptions,
+    LabelOptions,
+    Options,
+    ScaleOptions,
+)
 
 
 def directory() -> Any:
     """The first word of every verb; a field of each, since a class's own words come first."""
     return option(..., "directory of the campaign", metavar="DIR", positional=True)
+
+
+def scale(name: str) -> Any:
+    """The field of this name as verbs with --out have it."""
+    found = {field.name: field for field in dataclasses.fields(ScaleOptions)}[name]
+    return dataclasses.field(default=found.default, metadata=found.metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawOptions(Options):
+    """Who makes the posterior draws of a round."""
+
+    executor: str = scale("executor")
+    ray: str | None = scale("ray")
+    workers: int | None = scale("workers")
+    cores: int | None = scale("cores")
+    gpus: float = scale("gpus")
+    deadline: float = scale("deadline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +174,7 @@ class CampaignNew(BatchOptions, BeliefOptions, LabelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CampaignPropose(BatchOptions):
+class CampaignPropose(DrawOptions, BatchOptions):
     """Propose the next batch of a campaign; options of the batch are for this round only."""
 
     verb: ClassVar[str] = "campaign propose"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from epistax.distributed.flags import FRACTION, POSITIVE, option
-from epistax.distributed.options.shared import BeliefOptions, RunOptions, TableOptions
+from epistax.distributed.options.shared import BeliefOptions, ScaleOptions, TableOptions
 
 POLICIES = (
     "ids",
@@ -25,7 +25,23 @@ POLICIES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Discover(RunOptions, TableOptions, BeliefOptions):
+class SharedOptions(ScaleOptions):
+    """Workers that share runs, or the draws of one."""
+
+    workers: int | None = option(
+        None,
+        "how many; where there are several runs (policies times seeds) they share those, where "
+        "there is one they share its posterior draws; each holds about 0.6 GB beside the data",
+        metavar="N",
+        rule=POSITIVE,
+        result=False,
+        group="workers",
+        auto="as many as have cores; inline has one",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discover(SharedOptions, TableOptions, BeliefOptions):
     """Replay the choice of pairs on a measured table: which policy finds the best ones first."""
 
     verb: ClassVar[str] = "discover"

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from epistax.distributed import backends
 from epistax.distributed.campaign import (
     constraints,
     files,
@@ -44,6 +45,7 @@ def new(options: CampaignNew) -> dict[str, Any]:
 
 def propose(options: CampaignPropose) -> dict[str, Any]:
     """Choose the next batch, or give the last one again while no result has come."""
+    options = backends.settled(options)
     path = Path(options.directory)
     files.read(path)  # before the lock: a mistyped name makes nothing
     with files.held(path), Progress("campaign propose", quiet=options.quiet) as progress:
@@ -57,7 +59,7 @@ def propose(options: CampaignPropose) -> dict[str, Any]:
             repeat(campaign, record, made, base)
             notices.append(f"round {record['round']} is already proposed and has no results yet")
         else:
-            record = proposing.propose(campaign, made, progress.say)
+            record = proposing.propose(campaign, made, progress.say, options)
             notices += record["notices"]
             campaign = files.read(path)
         at = str(campaign.round(record["round"]) / files.PROPOSED)

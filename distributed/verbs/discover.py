@@ -6,17 +6,18 @@ tuning.parquet                  with --tune: every combination of settings tried
 """
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from epistax.distributed import tuning
-from epistax.distributed.backends import backend
+from epistax.distributed import backends, drawing, tuning
+from epistax.distributed.beforehand import beforehand, inputs
+from epistax.distributed.crew import Crew, Inline
 from epistax.distributed.driver import execute
 from epistax.distributed.formats.relations import Relations, by_stem, read_relations
-from epistax.distributed.formats.side import read_side
 from epistax.distributed.formats.tables import read_pairs
 from epistax.distributed.options import Discover
 from epistax.distributed.plan import Plan
@@ -34,6 +35,7 @@ describe = discovery.describe
 
 def run(options: Discover) -> dict[str, Any]:
     """Read, plan, replay, summarise. Nothing is written before the input has been found good."""
+    options = backends.settled(options)
     table = read_pairs(
         options.pairs,
         columns=options.columns,
@@ -45,11 +47,12 @@ def run(options: Discover) -> dict[str, Any]:
     truth = None
     if options.truth is not None:
         truth = true_reward(options.truth, options.truth_column, options.reward, data)
-    side = None if options.side is None else read_side(options.side, data.names)
+    side = beforehand(options, data.names)
     study = design(options, data, truth, side)
     relations = known_pairs(options.known, data)
-    more = [path for path in (options.truth, options.side) if path]
-    files = [options.pairs, *options.known, *more]
+    more = [options.truth] if options.truth else []
+    files = [options.pairs, *options.known, *more, *inputs(options)]
+    crew = backends.of(options)
     with RunDir.open(options, inputs=files) as directory:
         if directory.finished:
             return directory.summary
@@ -59,10 +62,12 @@ def run(options: Discover) -> dict[str, Any]:
             for line in (*study.remarks(), *(side.remarks if side else ())):
                 progress.say(line)
             kernel = Replay(study, relations, progress)
-            tuned = search(directory, study, kernel, progress) if options.tune else {}
-            frames = play(
-                directory, study.work(tuned), kernel, progress, directory.folder("shards")
-            )
+            tuned = {}
+            if options.tune:
+                tuned = search(directory, study, kernel, progress, crew)
+                crew = backends.of(options)
+            shards = directory.folder("shards")
+            frames = play(directory, study.work(tuned), kernel, progress, shards, crew)
         for name, frame in frames.items():
             directory.write_table(name, frame)
         summary = summaries.of_discovery(study, frames, relations, census=table.census)
@@ -79,25 +84,37 @@ def play(
     kernel: Replay,
     progress: Progress,
     shards: Path,
+    crew: Crew,
 ) -> dict[str, pl.DataFrame]:
-    """All tables of all runs, from a folder of shards of their own."""
-    options = kernel.study.options
-    plan = Plan.of(directory.key, work)
-    store = Store(shards, tables=TABLES)
-    execute(plan, kernel, store, backend=backend(options.executor, options.workers),
-            progress=progress)  # fmt: skip
+    """All tables of all runs, from a folder of shards of their own.
+
+    The crew shares the runs; a single one stays here, and the crew shares its draws.
+    """
+    plan, store = Plan.of(directory.key, work), Store(shards, tables=TABLES)
+    study, alone = kernel.study, len(work) == 1
+    deadline, folder = study.options.deadline, directory.path / drawing.FOLDER
+    how = {"progress": progress, "deadline": deadline * (study.rounds + 1)}
+    if alone:
+        believer = study.tuned(work[0].get("setting", {})).posterior
+        with drawing.fan(crew, believer, folder, deadline=deadline) as fan:
+            kernel = replace(kernel, fan=fan, beliefs={})
+            execute(plan, kernel, store, backend=Inline(), **how)
+        facts = drawing.facts(fan)
+    else:
+        facts = execute(plan, kernel, store, backend=crew, **how).facts
+    directory.note(crew=facts)
     return {name: store.read(plan, name) for name in TABLES}
 
 
 def search(
-    directory: RunDir, study: Study, kernel: Replay, progress: Progress
+    directory: RunDir, study: Study, kernel: Replay, progress: Progress, crew: Crew
 ) -> dict[str, dict[str, Any]]:
     """The best setting of each policy, by runs whose seeds are not reported."""
     work = list(tuning.work(study))
     progress.say(f"tuning: {len(work):,} runs on seeds that are not reported")
     shards = directory.folder("tuning") / "shards"
     shards.mkdir(exist_ok=True)
-    curve = play(directory, work, kernel, progress, shards)["curve"]
+    curve = play(directory, work, kernel, progress, shards, crew)["curve"]
     runs = curve.with_columns(run=(pl.col("round") == 0).cum_sum()).partition_by("run")
     frame = tuning.table(study, list(zip(work, runs, strict=True)))
     directory.write_table("tuning", frame)

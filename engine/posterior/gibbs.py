@@ -7,7 +7,8 @@ measured partners of i:
     u_i | rest ~ N(P^-1 h, P^-1),  P = I + sum_{j in o(i)} w_ij x_j x_j^T,  h = sum_j w_ij x_j y_ij'
 
 w_ij = 1 / (sigma^2 + se_ij^2); (s, b) | rest is the same regression on (u_i * u_j, 1); sigma^2 is
-inverse-gamma. k chains run side by side, warm-started from the round before; one draw a chain.
+inverse-gamma. k chains run side by side, warm-started from the round before; one draw a chain, so
+many at a time that any number of processes can share them.
 """
 
 from dataclasses import dataclass
@@ -16,16 +17,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
+from numpy import ndarray
 
 from epistax.engine import reward as rewards
 from epistax.engine.pairs import Pairs
 from epistax.engine.posterior.lowrank import Observed, observe
+from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
 GRID = 2048  # perturbations whose p x p tables still fit beside the chains
+CHAINS = 50  # of a piece
 SHAPE, RATE = 2.0, 0.25  # inverse-gamma prior of sigma^2: mean .25 = .5^2, as the fixed noise
 
 
@@ -52,9 +56,17 @@ class Chain(NamedTuple):
 
 
 def gibbs(
-    config: Gibbs, *, p: int, reward: rewards.Kind, singles: Float[Array, "p"] | None = None
+    config: Gibbs,
+    *,
+    p: int,
+    reward: rewards.Kind,
+    singles: Float[Array, "p"] | None = None,
+    fan: Fan = here,
 ) -> Posterior:
-    """The sampled posterior; its moments are those of its k chains. ValueError for p > 2048."""
+    """The sampled posterior; its moments are those of its k chains. ValueError for p > 2048.
+
+    `fan` says who moves the chains.
+    """
     if p > GRID:
         raise ValueError(f"the Gibbs reference holds a p x p grid: p = {p} is above {GRID}")
 
@@ -62,11 +74,11 @@ def gibbs(
         observed, _ = observe(measured, reward, singles, p, grid=True)
         k_init, k_run = jax.random.split(key)
         if belief is None:
-            keys = jax.random.split(k_init, config.chains)
-            belief, sweeps = jax.vmap(lambda k: prior(k, config, p))(keys), config.sweeps
+            belief, sweeps = priors(k_init, config, p), config.sweeps
         else:
             sweeps = config.warm_sweeps
-        chains = sample_chains(k_run, belief, observed, config=config, sweeps=sweeps)
+        how = {"count": config.chains, "size": CHAINS, "config": config, "sweeps": sweeps}
+        chains = Chain(*map(jnp.asarray, fan(moved, k_run, belief, observed, **how)))
         return chains, {"sigma": jnp.sqrt(chains.variance).mean()}
 
     def draws(belief: Chain, pairs: Pairs) -> Float[Array, "k q"]:
@@ -83,17 +95,37 @@ def gibbs(
     return Posterior(fit, moments, sample)
 
 
+def moved(
+    numbers: Int[ndarray, "n"],
+    key: Key,
+    chains: Chain,
+    observed: Observed,
+    *,
+    config: Gibbs,
+    sweeps: int,
+) -> tuple[Array, ...]:
+    """The piece: the chains of these numbers, of all that there are."""
+    mine = jax.tree.map(lambda x: x[numbers], chains)  # beyond the last one: the last once more
+    return tuple(sample_chains(numbers, key, mine, observed, config=config, sweeps=sweeps))
+
+
 @partial(jax.jit, static_argnames=("config", "sweeps"))
 def sample_chains(
-    key: Key, chains: Chain, observed: Observed, *, config: Gibbs, sweeps: int
+    numbers: Int[Array, "n"],
+    key: Key,
+    chains: Chain,
+    observed: Observed,
+    *,
+    config: Gibbs,
+    sweeps: int,
 ) -> Chain:
-    """Move every chain by this many sweeps; chain c of sweep t has its own key."""
+    """Move these chains by this many sweeps; chain c of sweep t has its own key."""
     y = observed.value + observed.value.T  # symmetric, so that row i holds all of i's partners
     noise = observed.variance + observed.variance.T + jnp.zeros_like(y)
     mask = observed.mask | observed.mask.T
 
     def body(chains: Chain, t: Array) -> tuple[Chain, None]:
-        keys = jax.random.split(jax.random.fold_in(key, t), config.chains)
+        keys = jax.vmap(partial(jax.random.fold_in, jax.random.fold_in(key, t)))(numbers)
         return jax.vmap(sweep, (0, 0, None, None, None, None))(
             keys, chains, y, noise, mask, config
         ), None
@@ -191,6 +223,12 @@ def gaussian(key: Key, precision: Float[Array, "d d"], h: Float[Array, "d"]) -> 
     mean = jax.scipy.linalg.cho_solve((chol, True), h)
     xi = jax.random.normal(key, h.shape, h.dtype)
     return mean + jax.scipy.linalg.solve_triangular(chol.T, xi, lower=False)
+
+
+def priors(key: Key, config: Gibbs, p: int) -> Chain:
+    """The start of every chain."""
+    one = partial(prior, config=config, p=p)
+    return jax.vmap(lambda c: one(jax.random.fold_in(key, c)))(jnp.arange(config.chains))
 
 
 def prior(key: Key, config: Gibbs, p: int) -> Chain:
