@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 
 import polars as pl
@@ -42,41 +41,11 @@ def content(store):
     return {p.name: p.read_bytes() for p in store.folder.iterdir()}
 
 
-class Interrupted(Exception):
-    """What a test's kernel dies of."""
-
-
 def test_all_chunks_in_the_order_of_the_plan(store):
     paths = execute(PLAN, kernel, store).paths
     assert paths == store.paths(PLAN) and all(p.is_file() for p in paths)
     assert store.read(PLAN).equals(pl.concat([kernel(c) for c in PLAN.chunks]))
     assert (store.folder.parent / "manifest.json").is_file()
-
-
-@pytest.mark.parametrize("n", [N, pytest.param(40, marks=pytest.mark.slow)])
-def test_stopped_after_every_chunk_and_resumed_is_byte_identical(n, tmp_path):
-    plan = Plan.of("run", [{"seed": s} for s in range(n)])
-    whole = fresh(tmp_path, "whole")
-    execute(plan, kernel, whole)
-    for k in range(n):
-        store, calls = fresh(tmp_path, str(k)), []
-
-        def dying(chunk, k=k, calls=calls):
-            if len(calls) == k:
-                raise Interrupted
-            calls.append(chunk.id)
-            return kernel(chunk)
-
-        with pytest.raises(Interrupted):
-            execute(plan, dying, store)
-        assert len(content(store)) == k
-        assert not (store.folder.parent / "manifest.json").exists()
-        again = []
-        execute(plan, lambda c, again=again: again.append(c.id) or kernel(c), store)
-        assert calls + again == list(range(n))  # nothing twice
-        assert content(store) == content(whole)
-        manifests = [s.folder.parent / "manifest.json" for s in (store, whole)]
-        assert manifests[0].read_bytes() == manifests[1].read_bytes()
 
 
 def test_a_damaged_shard_alone_is_computed_again(store, capsys):
@@ -178,45 +147,6 @@ def test_the_driver_keeps_any_backend_fed_and_the_order(tmp_path):
     execute(plan, kernel, store, backend=backend)
     execute(plan, kernel, inline)
     assert backend.most == 6 and content(store) == content(inline)
-
-
-VICTIM = textwrap.dedent("""
-    import sys, time, polars as pl
-    from pathlib import Path
-    from epistax.distributed.driver import execute
-    from epistax.distributed.plan import Plan
-    from epistax.distributed.store import Store
-    def kernel(chunk):
-        print(chunk.id, flush=True)
-        time.sleep(0.03)
-        return pl.DataFrame({"seed": [chunk.work["seed"]] * 1000})
-    plan = Plan.of("run", [{"seed": s} for s in range(12)])
-    execute(plan, kernel, Store(Path(sys.argv[1])))
-    print("finished")
-""")
-
-
-def test_killed_again_and_again_it_still_ends_with_every_chunk_once(tmp_path):
-    (tmp_path / "shards").mkdir()
-    words = [sys.executable, "-c", VICTIM, str(tmp_path / "shards")]
-    kills = 0
-    while True:
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        seen = [process.stdout.readline() for _ in range(4)]
-        if kills < 3 and "finished\n" not in seen:
-            process.kill()
-            kills += 1
-            process.wait()
-            continue
-        assert "finished" in "".join(seen) + process.stdout.read()
-        assert process.wait() == 0
-        break
-    assert kills == 3
-    plan = Plan.of("run", [{"seed": s} for s in range(12)])
-    store = Store(tmp_path / "shards")
-    frame = store.read(plan)
-    assert frame["seed"].value_counts()["count"].to_list() == [1000] * 12
-    assert sorted(content(store)) == sorted(p.name for p in store.paths(plan))
 
 
 def test_a_chunk_costs_little_beside_its_work(store):

@@ -1,11 +1,9 @@
 """Shards: published once, whole or absent at every moment of a death, verified by content."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
-import time
 
 import polars as pl
 import pytest
@@ -132,18 +130,6 @@ def test_a_chunk_is_done_when_all_its_tables_are(plan, tmp_path):
         store.publish(chunk, frame)
 
 
-def test_four_thousand_shards_are_looked_through_in_a_second(tmp_path):
-    many = Plan.of("run", [{"seed": s} for s in range(4000)])
-    (tmp_path / "shards").mkdir()
-    store = Store(tmp_path / "shards")
-    for chunk in many.chunks:
-        data = shard.encode(pl.DataFrame({"seed": [chunk.id]}), chunk.key)
-        store.path(chunk, "rows").write_bytes(data)  # unsynced: it is the reading that is timed
-    began = time.perf_counter()
-    census = store.scan(many)
-    assert len(census.done) == 4000 and time.perf_counter() - began < 1
-
-
 def test_a_piece_is_named_by_what_it_is_of(plan, store):
     chunk = plan.chunks[2]
     one, two = chunk.cut({"first": 0}), plan.chunks[3].cut({"first": 0})
@@ -169,72 +155,3 @@ def test_the_manifest_finds_what_changed_later(plan, store):
     one.unlink()
     two.write_bytes(two.read_bytes()[:-1])
     assert mismatches(manifest, store.folder) == [one.name, two.name]
-
-
-# A process that dies at the n-th system call of a publication, for every n.
-DEATH = """
-import os, sys
-from pathlib import Path
-from epistax.distributed import atomic
-folder, point = Path(sys.argv[1]), int(sys.argv[2])
-count = 0
-def deadly(call):
-    def wrapped(*args, **kwargs):
-        global count
-        count += 1
-        if count == point:
-            os._exit(9)
-        return call(*args, **kwargs)
-    return wrapped
-for name in ("open", "fdopen", "fsync", "link", "replace", "unlink", "close"):
-    setattr(os, name, deadly(getattr(os, name)))
-getattr(atomic, sys.argv[3])(folder / "target", b"new" * 100000)
-print("alive")
-"""
-
-
-@pytest.mark.parametrize("action", ["publish", "replace"])
-def test_a_death_at_any_call_leaves_the_file_whole_or_absent(action, tmp_path):
-    outcomes = []
-    for point in range(1, 20):
-        folder = tmp_path / str(point)
-        folder.mkdir()
-        if action == "replace":
-            (folder / "target").write_bytes(b"old")
-        words = [sys.executable, "-c", DEATH, str(folder), str(point), action]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        target = folder / "target"
-        content = target.read_bytes() if target.exists() else None
-        assert content in (b"new" * 100000, b"old" if action == "replace" else None)
-        atomic.sweep(folder)
-        assert [p.name for p in folder.iterdir()] == ["target"] * (content is not None)
-        outcomes.append(content == b"new" * 100000)
-        if done.returncode == 0:
-            assert "alive" in done.stdout
-            break
-        assert done.returncode == 9
-    assert point >= 6 and not outcomes[0] and outcomes[-1]
-    assert outcomes == sorted(outcomes)  # once there, it stays
-
-
-def racer(folder, barrier, answers, rounds, number):
-    for n in range(rounds):
-        barrier.wait()
-        answers.put((n, atomic.publish(folder / f"c{n}", bytes([number]) * 1000)))
-
-
-@pytest.mark.parametrize("rounds", [25, pytest.param(200, marks=pytest.mark.slow)])
-def test_of_eight_processes_one_wins_each_race(rounds, tmp_path):
-    spawn = multiprocessing.get_context("spawn")
-    barrier, answers = spawn.Barrier(8), spawn.Queue()
-    processes = [
-        spawn.Process(target=racer, args=(tmp_path, barrier, answers, rounds, n)) for n in range(8)
-    ]
-    for process in processes:
-        process.start()
-    won = [answers.get(timeout=120) for _ in range(8 * rounds)]
-    for process in processes:
-        process.join()
-    assert [sum(w for n, w in won if n == k) for k in range(rounds)] == [1] * rounds
-    assert all(len(set((tmp_path / f"c{k}").read_bytes())) == 1 for k in range(rounds))
-    assert len(list(tmp_path.iterdir())) == rounds

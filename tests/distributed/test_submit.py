@@ -1,10 +1,7 @@
 """Jobs: what goes to the cluster, what is refused before, and a real one where Ray can."""
 
-import contextlib
 import hashlib
-import importlib.util
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -12,7 +9,6 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from epistax import cli
@@ -124,66 +120,3 @@ def test_a_signal_stops_the_job_too():
     with pytest.raises(Stopped, match="job j was asked to stop"):
         submit.follow(client, "j", quiet=True)
     assert client.stopped == ["j"] and signal.getsignal(signal.SIGTERM) is before
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("aiohttp_cors") is None, reason="jobs need ray[default]"
-)
-def test_a_real_job_with_a_token_and_none_without(tmp_path):
-    data = tmp_path / "screen.npz"
-    x = np.random.default_rng(0).normal(size=(48, 3)).astype(np.float32)
-    np.savez(data, x=x, perturbation=np.repeat(["ctrl", "a", "b", "a+b"], 12))
-    ports = random.SystemRandom().sample(range(20000, 30000), 2)
-    place, token = Path("/tmp") / f"epistax-ray-job-{os.getpid()}", tmp_path / "token"
-    token.touch(0o600)
-    token.write_text("7" * 64)
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
-    clean |= {"HOME": str(tmp_path)}
-    let_in = clean | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-    words = ["start", "--head", f"--port={ports[0]}", f"--dashboard-port={ports[1]}", "--block"]
-    words += [f"--temp-dir={place}", "--num-cpus=2", "--disable-usage-stats"]
-    head = subprocess.Popen(
-        [sys.executable, "-c", "from ray.scripts.scripts import main; main()", *words],
-        env=let_in,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def send(environment, *job):
-        flags = ["submit", "--address", f"http://127.0.0.1:{ports[1]}", "--", *job]
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "epistax.cli", *flags],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    try:
-        until = time.monotonic() + 90
-        while time.monotonic() < until:
-            with contextlib.suppress(BadInput):
-                submit.listens("--address", "127.0.0.1", ports[1])
-                break
-            time.sleep(0.5)
-        time.sleep(5)
-        job = ("score", str(data), "--test", "knn", "--out", str(tmp_path / "run"))
-        refused = send(clean, *job)
-        assert refused.returncode == 2 and "the cluster refuses us" in refused.stderr
-        done = send(let_in, *job)
-        assert done.returncode == 0, done.stderr
-        assert (tmp_path / "run/scores.parquet").is_file() and "scores:" in done.stderr
-        bad = send(let_in, "score", str(tmp_path / "nosuch.npz"), "--out", str(tmp_path / "b"))
-        assert bad.returncode == 2 and "no such file" in bad.stderr
-    finally:
-        head.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            head.wait(15)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(head.pid, signal.SIGKILL)
-        head.wait()
-        subprocess.run(["rm", "-rf", str(place)], check=False)
