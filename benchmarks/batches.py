@@ -1,7 +1,7 @@
 """What rules cost, and what the way of filling a batch is worth, in rounds of a simulated screen.
 
 R_ij = a_i + a_j + sum_r s_r u_ir u_jr of 2,000 genes (rank 4, s of both signs), measured with noise
-of half its sd. Sought are the 2,000 strongest of 1,999,000 pairs, from 10,000 random ones and 10
+of half its sd. Sought are the 2,000 strongest of 1,999,000 pairs, from 20,000 random ones and 8
 rounds of 384. Rules are kept by `ucb`: a quota of each gene, a tenth of the genes left out, a
 budget that pays for about 384 pairs at random where a gene's price is log-normal. Ways of filling
 a batch: the best by one score (`greedy`, `ucb`, `ids-var`, `ids-self`), draws in turn (`ts-par`,
@@ -31,7 +31,7 @@ from epistax.engine.policy.rules import Rules
 from epistax.engine.posterior import informed, moments
 from epistax.engine.screen import gather
 
-RANK, EFFECT, NOISE, STRONGEST, START, LONGER = 4, 0.5, 0.6, 2000, 10_000, 16
+RANK, EFFECT, NOISE, STRONGEST, START, LONGER = 4, 0.5, 0.6, 2000, 20_000, 16
 NONE = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32))
 RULES = ("none", "quota 8", "quota 4", "quota 2", "tenth out", "budget")
 POLICIES = ("greedy", "ids-var", "ids-self", "ids-defl", "ids-ts", "ts-par")
@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--genes", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=384)
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
     cases = [("ucb", name) for name in RULES] + [(name, "none") for name in POLICIES]

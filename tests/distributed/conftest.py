@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +32,16 @@ def refused(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return error
 
     return check
+
+
+@pytest.fixture
+def private(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """No token of the tests in anybody's home, no cluster of anybody's joined."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    yield
+    assert not (home / ".ray").exists()

@@ -13,17 +13,7 @@ QUICK = [
     n for n in faults.ROWS if n not in ("inputs", "long", "admission", "strange", "job", "score")
 ]
 FULL = [n for n in faults.ROWS if n not in ("inputs", "long", "score")]
-
-
-@pytest.fixture(autouse=True)
-def private(monkeypatch, tmp_path_factory):
-    """No token of the tests in anybody's home, no cluster of anybody's joined."""
-    home = tmp_path_factory.mktemp("home")
-    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
-    yield
-    assert not (home / ".ray").exists()
+pytestmark = pytest.mark.usefixtures("private")
 
 
 def held(name, folder, *, quick):

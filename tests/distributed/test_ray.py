@@ -14,16 +14,7 @@ from epistax.benchmarks.faultsystem import named, short, until
 from epistax.distributed import cluster, joining
 from epistax.distributed.errors import BadInput, Stopped
 
-
-@pytest.fixture(autouse=True)
-def private(monkeypatch, tmp_path_factory):
-    """No token of the tests in anybody's home, no cluster of anybody's joined."""
-    home = tmp_path_factory.mktemp("home")
-    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
-    yield
-    assert not (home / ".ray").exists()
+pytestmark = pytest.mark.usefixtures("private")
 
 
 def test_actors_write_the_same_bytes_in_a_private_place(tmp_path, monkeypatch):
