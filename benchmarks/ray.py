@@ -4,6 +4,7 @@
 alone, timed where they run: what else the machine does is in both.
 `ray.scaling`: MMD tests with p-values by one worker and by two, a core each; from the moment when
 every worker has done its first chunk, so that neither starting nor compiling counts.
+`ray.pinned`: two workers of a core each against one that has both.
 `ray.checksum`: the shards of one run by one process, and by one, two and four actors.
 `ray.draws`: posterior draws (raydraws.py).
 """
@@ -64,6 +65,11 @@ def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
         one, two = runs[executor, 1], runs[executor, 2]
         name, peak = f"{executor}, one worker", two.facts["peak_mb"]
         yield record("ray.scaling", how | {"executor": executor}, two, one, name, peak)
+    unpinned = crew(kernel, work, "process", 1, cores=2)
+    for executor in ("process", "ray"):
+        two = runs[executor, 2]
+        name, peak = "process, one worker of two cores", two.facts["peak_mb"]
+        yield record("ray.pinned", how | {"executor": executor}, two, unpinned, name, peak)
     sums = {f"{executor} {workers}": run.checksum for (executor, workers), run in runs.items()}
     yield {"name": "ray.checksum", "size": how, "equal": len(set(sums.values())) == 1, **sums}
     yield from raydraws.rows(size=size, seed=seed)
@@ -127,7 +133,9 @@ def chunks(genes: int) -> list[dict[str, Any]]:
     return [{"test": "mmd", "first": k, "last": min(count, k + PAIRS)} for k in firsts]
 
 
-def crew(kernel: Any, work: list[dict[str, Any]], executor: str, workers: int) -> Run:
+def crew(
+    kernel: Any, work: list[dict[str, Any]], executor: str, workers: int, cores: int = 1
+) -> Run:
     """Run it in a folder of its own; pace by the event log."""
     from epistax.distributed.backends import backend
     from epistax.distributed.driver import execute
@@ -139,7 +147,7 @@ def crew(kernel: Any, work: list[dict[str, Any]], executor: str, workers: int) -
         store = Store(Path(folder) / "shards")
         store.folder.mkdir()
         plan = Plan.of("bench", work)
-        done = execute(plan, kernel, store, backend=backend(executor, workers, cores=1))
+        done = execute(plan, kernel, store, backend=backend(executor, workers, cores=cores))
         told = [e for e in Events(store.beside(NAME)).read() if e["event"] == "done"]
         content = b"".join(path.read_bytes() for path in done.paths)
         frames = [store.frame(chunk, store.tables[0]) for chunk in plan.chunks]
