@@ -119,13 +119,13 @@ def test_a_signal_that_was_ignored_stays_ignored(store):
 
 
 class Late(Inline):
-    """Three workers of two chunks each, of whom the last answers first."""
+    """Workers of two chunks each, of whom the last answers first."""
 
-    size, depth = 3, 2
+    depth = 2
 
-    def __init__(self):
+    def __init__(self, size):
         super().__init__()
-        self.most = 0
+        self.size, self.most = size, 0
 
     def wait(self, timeout):
         events = [Ready(name) for name in self.hired]
@@ -141,12 +141,13 @@ class Late(Inline):
         return events
 
 
-def test_the_driver_keeps_any_backend_fed_and_the_order(tmp_path):
-    plan = Plan.of("run", [{"seed": s} for s in range(30)])
-    store, inline, backend = fresh(tmp_path, "late"), fresh(tmp_path, "inline"), Late()
+@pytest.mark.parametrize("workers", [1, 4, 16])
+def test_the_driver_keeps_any_backend_fed_and_the_order(workers, tmp_path):
+    plan = Plan.of("run", [{"seed": s} for s in range(80)])
+    store, inline, backend = fresh(tmp_path, "late"), fresh(tmp_path, "inline"), Late(workers)
     execute(plan, kernel, store, backend=backend)
     execute(plan, kernel, inline)
-    assert backend.most == 6 and content(store) == content(inline)
+    assert backend.most == 2 * workers and content(store) == content(inline)
 
 
 def test_a_chunk_costs_little_beside_its_work(store):
