@@ -3,7 +3,7 @@
 R_ij = a_i + a_j + sum_r s_r u_ir u_jr of 2,000 genes (rank 4, s of both signs), measured with noise
 of half its sd. Sought are the 2,000 strongest of 1,999,000 pairs, from 20,000 random ones and 8
 rounds of 384. Rules are kept by `ucb`: a quota of each gene, a tenth of the genes left out, a
-budget that pays for about 384 pairs at random where a gene's price is log-normal. Ways of filling
+budget of half of what 384 random pairs cost where a gene's price is log-normal. Ways of filling
 a batch: the best by one score (`greedy`, `ucb`, `ids-var`, `ids-self`), draws in turn (`ts-par`,
 `ids-ts`) and deflation, which looks at what a batch has before it adds to it (`ids-defl`). One
 line a policy, rule and seed.
@@ -67,7 +67,7 @@ def rule(name: str, screen: World, size: int, seed: int) -> Rules:
     if name == "tenth out":
         return made._replace(closed=np.random.default_rng([seed, 2]).random(p) < 0.1)
     if name == "budget":
-        money = 2 * screen.price.mean() * size
+        money = screen.price.mean() * size  # a pair costs two genes
         return made._replace(price=screen.price, budget=float(money))
     return made
 
