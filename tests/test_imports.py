@@ -1,12 +1,17 @@
 """Who may import whom: mathematics stays free of the world."""
 
 import ast
+import builtins
+import dis
+import importlib
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -165,3 +170,32 @@ def test_a_planted_upward_import_is_caught(file, line, copy):
     path.write_text((path.read_text() if path.exists() else "") + f"\n{line}\n")
     done = lint(copy, copy)
     assert done.returncode == 1 and "BROKEN" in done.stdout
+
+
+def unknown_globals(path, module):
+    """Names that functions of a file look up in their module and would not find there."""
+    codes, found = [compile(path.read_text(), str(path), "exec")], set()
+    while codes:
+        code = codes.pop()
+        codes += [const for const in code.co_consts if isinstance(const, types.CodeType)]
+        loads = (i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL")
+        found |= {name for name in loads if not hasattr(module, name)}
+    return found - set(dir(builtins))
+
+
+@pytest.mark.parametrize("package", ["engine", "distributed", "benchmarks"])
+def test_every_name_is_known_where_it_is_used(package, checkout):
+    # the linter is told to leave names alone: those of axes in annotations are none
+    for path in sorted((checkout / package).rglob("*.py")):
+        name = ".".join(path.relative_to(checkout).with_suffix("").parts)
+        module = importlib.import_module(f"epistax.{name.removesuffix('.__init__')}")
+        assert unknown_globals(path, module) == set(), name
+
+
+def test_a_forgotten_import_is_seen(tmp_path):
+    path = tmp_path / "late.py"
+    path.write_text("import os\n\ndef f(x):\n    return os.sep, len(x), count(x)\n")
+    spec = importlib.util.spec_from_file_location("late", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert unknown_globals(path, module) == {"count"}
