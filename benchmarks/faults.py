@@ -62,7 +62,7 @@ ROWS = {
          "raylets": 20}),
     "machine": Row(
         "three Ray machines, one of the two that work is killed", "nodes", "machine",
-        {"chunks": 150, "nap": 0.05}, {"chunks": 300, "nap": 0.05}),
+        {"chunks": 150, "nap": 0.05}, {"chunks": 300, "nap": 0.1}),
     "inputs": Row(
         "hostile inputs", "states", "hostile", {"cases": str(CASES)}, {"cases": str(CASES)}),
     "signals": Row(

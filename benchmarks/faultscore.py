@@ -20,6 +20,7 @@ from epistax.benchmarks.faultsystem import named, short, until
 TESTS = ("additive", "mmd")
 FEATURES = 19  # the fewest that hold the pathways and the axes of interaction
 GROWTH = 16  # MB by which the driver may grow while chunks are given out and done
+FLAT = 1024  # bytes a pair by which the whole command may grow with the screen
 
 
 def scores(folder: Path, *, genes: tuple[int, ...], workers: int) -> Finding:
@@ -48,6 +49,7 @@ def scores(folder: Path, *, genes: tuple[int, ...], workers: int) -> Finding:
         more = (figures["driver_mb"][-1] - figures["driver_mb"][0]) * 2**20
         each = round(more / (figures["pairs"][-1] - figures["pairs"][0]))
         figures["driver_bytes_a_pair"] = each
+        missed += [f"the driver takes {each:,} bytes more a pair"] * (each > FLAT)
     most = max(figures["driver_grows_mb"])
     missed += [f"the driver grows by {most} MB at work"] * (most > GROWTH)
     return Finding({}, lost, figures=figures, missed=tuple(missed))
