@@ -27,7 +27,7 @@ from epistax.engine.posterior import informed, moments
 from epistax.engine.screen import gather
 
 RANK, KNOWN, OUTSIDE, NOISE, STRONGEST = 8, 64, 0.05, 0.5, 10_000
-POLICIES = ("ids", "ids-var", "ucb", "ts", "greedy")
+POLICIES = ("ids", "ids-var", "ucb", "ts", "greedy", "random")
 NONE = Pairs(np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 
@@ -98,13 +98,14 @@ def main() -> None:
     parser.add_argument("--genes", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0, help="the first of them")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--policy", action="append", choices=POLICIES)
     parser.add_argument("--side", choices=("with", "without", "both"), default="both")
     options = parser.parse_args()
     which = {"with": (True,), "without": (False,), "both": (True, False)}[options.side]
     play = partial(run, batch=options.batch, rounds=options.rounds)
-    for seed in range(options.seeds):
+    for seed in range(options.seed, options.seed + options.seeds):
         genome = world(options.genes, seed)
         for name in options.policy or POLICIES:
             for side in which:

@@ -29,6 +29,7 @@ from epistax.engine.types import Info, Key
 
 SLOTS = 4  # of each draw's best pairs, looked at first: others may have taken the best
 WIDER = 4  # times as many where all of them are taken
+TOGETHER = 64  # slots at most whose lists are made longer at once
 
 
 class Chosen(NamedTuple):
@@ -134,15 +135,23 @@ def in_turn(key: Key, now: Open, tops: Maxima, worth: Float[ndarray, "s c"]) -> 
     """Slot by slot the worthiest of a draw's best pairs that is not taken; the draw's values.
 
     Where all of a draw's best are taken, its list is made longer and the best free one is taken.
+    Draws that agree need long lists all of them: each time, those of more slots are made at once.
     """
     taken: set[tuple[int, int]] = set()
     chosen: list[tuple[float, int, int]] = []
+    longer: dict[int, tuple[ndarray, ndarray, ndarray]] = {}
+    together = 1
     for slot in range(len(worth)):
         value, i, j = (v[slot] for v in (tops.value, tops.i, tops.j))
         wanted, free = worth[slot], untaken(i, j, taken)
         while not free.any() and value[-1] > -np.inf:
-            again = now.tops(key, np.array([slot]), WIDER * len(value))
-            value, i, j = (v[0] for v in (again.value, again.i, again.j))
+            if slot not in longer or len(longer[slot][0]) <= len(value):
+                slots = np.arange(slot, min(slot + together, len(worth)))
+                again = now.tops(key, slots, WIDER * len(value))
+                rows = zip(again.value, again.i, again.j, strict=True)
+                longer |= dict(zip(slots.tolist(), rows, strict=True))
+                together = min(2 * together, TOGETHER)
+            value, i, j = longer[slot]
             wanted, free = value, untaken(i, j, taken)
         if not free.any():
             break

@@ -20,6 +20,7 @@ import numpy as np
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jaxtyping import Array, Float
 
+from epistax.engine.stats.variates import gamma
 from epistax.engine.types import Key, Scalar
 
 TAUS = 10.0 ** np.linspace(-4, 1, 101)
@@ -103,7 +104,7 @@ def _prior(key, effect, precision, z):
     slope = cho_solve((root, True), z.T @ effect) + noise / jnp.sqrt(precision)[None, :]
     square = jnp.sum((effect - z @ slope) ** 2, 0) + jnp.sum(slope**2, 0)
     rate = 0.1 * (len(precision) - 1) ** -0.5 + square / 2
-    return slope, _gamma(ka, jnp.full(len(precision), 1 + (p + d) / 2)) / rate
+    return slope, gamma(ka, jnp.full(len(precision), 1 + (p + d) / 2)) / rate
 
 
 def _noise(key, chain, table, pull):
@@ -112,10 +113,10 @@ def _noise(key, chain, table, pull):
     # the share of e_ij in a residual, and what the measurement error leaves open about it
     keep = v / (v + table.se**2)
     square = known * ((keep * (table.value - mean(chain))) ** 2 + keep * table.se**2)
-    gamma = _gamma(kh, (pull + known.sum(1)) / 2)
+    drawn = gamma(kh, (pull + known.sum(1)) / 2)
 
     def gene(h, i):
-        return h.at[i].set((pull + (square[i] / h).sum() / chain.level) / 2 / gamma[i]), None
+        return h.at[i].set((pull + (square[i] / h).sum() / chain.level) / 2 / drawn[i]), None
 
     h = jax.lax.scan(gene, chain.spread, jnp.arange(len(v)))[0]
     # tau and the common size of h are not both identified: the geometric mean of h is 1
@@ -124,7 +125,7 @@ def _noise(key, chain, table, pull):
     return h, jax.lax.cond(
         (table.se > 0).any(),
         lambda: _level(kt, chain, table, h),
-        lambda: (0.1 + total) / _gamma(kt, 1.0 + known.sum() / 4),
+        lambda: (0.1 + total) / gamma(kt, 1.0 + known.sum() / 4),
     )
 
 
@@ -139,13 +140,3 @@ def _level(key, chain, table, h):
     grid = jnp.asarray(TAUS, jnp.float32)
     picked = jax.random.categorical(key, jax.lax.map(log_likelihood, grid))
     return grid[picked]
-
-
-def _gamma(key, shape):
-    """Gamma(shape, 1) by the cube of a normal (Wilson and Hilferty 1931).
-
-    From shape 5 on its quantiles are within .3 % between 5 and 99 %, and 2 % low at 1 %;
-    there is no rejection loop to compile.
-    """
-    root = 1 - 1 / (9 * shape) + jax.random.normal(key, shape.shape) / (3 * jnp.sqrt(shape))
-    return shape * jnp.maximum(root, 0.05) ** 3

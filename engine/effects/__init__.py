@@ -1,0 +1,1 @@
+"""Scalar effects of combinations of perturbations: models that predict the unmeasured ones."""

@@ -1,0 +1,73 @@
+"""Which combinations to measure next by their predicted effects: a number each, highest first.
+
+"NAIAD: Gene Interaction Prediction using Active Learning", section 3.3 and appendix C: maximum
+predicted effect (mpe), sd between members (uncertainty), distance from the linear model (residual)
+and both (ucb, with kappa 1); its program has |mean| + sd too (mean+sd). Ours beside them: mpe
+with half an sd in favour of the unknown (optimistic), and the probability of being among the
+strongest (probability).
+"""
+
+from typing import Literal, TypeAlias
+
+import jax.numpy as jnp
+from jax.scipy.stats import norm
+from jaxtyping import Array, Float
+
+from epistax.engine.types import Scalar
+
+Direction: TypeAlias = Literal["negative", "positive", "absolute"]
+NAMES = (
+    "uniform",
+    "mpe",
+    "uncertainty",
+    "residual",
+    "ucb",
+    "mean+sd",
+    "optimistic",
+    "probability",
+)
+KAPPA = 0.5  # sds in favour of the unknown
+
+
+def acquisition(
+    name: str,
+    mean: Float[Array, "*q"],
+    sd: Float[Array, "*q"],
+    linear: Float[Array, "*q"],
+    cut: Scalar | float,
+    *,
+    direction: Direction = "negative",
+) -> Float[Array, "*q"]:
+    """The value of each combination; 0 for all where the choice is uniform. KeyError if unknown.
+
+    linear is what the linear model of single effects predicts; cut is the strength that the
+    strongest reach. Strong means low, high, or far from 0, as direction says.
+    """
+    strength, residual = strong(mean, direction), jnp.abs(linear - mean)
+    return {
+        "uniform": lambda: jnp.zeros_like(mean),
+        "mpe": lambda: strength,
+        "uncertainty": lambda: sd,
+        "residual": lambda: residual,
+        "ucb": lambda: residual + sd,
+        "mean+sd": lambda: jnp.abs(mean) + sd,
+        "optimistic": lambda: strength + KAPPA * sd,
+        "probability": lambda: beyond(mean, sd, cut, direction),
+    }[name]()
+
+
+def strong(effect: Float[Array, "*q"], direction: Direction) -> Float[Array, "*q"]:
+    """How strong effects are, in their units."""
+    signs = {"negative": lambda x: -x, "positive": lambda x: x, "absolute": jnp.abs}
+    return signs[direction](effect)
+
+
+def beyond(
+    mean: Float[Array, "*q"], sd: Float[Array, "*q"], cut: Scalar | float, direction: Direction
+) -> Float[Array, "*q"]:
+    """Log-probability that a normal effect is stronger than cut: finite far from it too."""
+    wide = jnp.maximum(sd, 1e-12)
+    if direction == "absolute":
+        both = jnp.stack([norm.logcdf((-cut - mean) / wide), norm.logcdf((mean - cut) / wide)])
+        return jnp.logaddexp(both[0], both[1])
+    return norm.logcdf((strong(mean, direction) - cut) / wide)
