@@ -4,7 +4,9 @@
 starts from the same random rows whatever chooses afterwards, a share of the table is kept for
 testing and never measured, every round trains an ensemble anew on all that is measured, and found
 is how many of the strongest combinations are among the strongest of the whole table once measured
-values have taken the place of predictions. All arms and members of a round train side by side.
+values have taken the place of predictions. Predictions are drawn towards the mean and so are named
+too seldom: `probable` counts among those of greatest probability of being among the strongest.
+All arms and members of a round train side by side.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +21,7 @@ from numpy import ndarray
 from epistax.engine.effects.ensemble import ensemble
 from epistax.engine.effects.linear import Linear, linear
 from epistax.engine.effects.records import Jobs, Method, Predicted, Table
-from epistax.engine.policy.acquisitions import Direction, acquisition, strong
+from epistax.engine.policy.acquisitions import Direction, acquisition, beyond, reached, strong
 
 
 class Arm(NamedTuple):
@@ -45,13 +47,15 @@ class Protocol(NamedTuple):
 class Outcome(NamedTuple):
     """Of an arm after a round: how many of the strongest are found, and how many are measured.
 
-    rmse is on the rows kept for testing, NaN where none are.
+    found by predictions and probable by probabilities of unmeasured rows; rmse is on the rows
+    kept for testing, NaN where none are.
     """
 
     arm: Arm
     round: int
     measured: Int[ndarray, "n"]
     found: int
+    probable: int
     measured_top: int
     rmse: float
 
@@ -80,12 +84,12 @@ def play(
         predicted, plain = told(method(size), table, measured, number, protocol.members)
         outcomes = []
         for n, arm in enumerate(arms):
-            mean, sd = (np.asarray(x[n], np.float64) for x in predicted)
-            best, held = strongest(completed(mean, value, measured[arm]), protocol), test[arm.seed]
-            error = np.sqrt(((mean - value)[held] ** 2).mean()) if kept else np.nan
+            full = completed(Predicted(*(x[n] for x in predicted)), value, measured[arm])
+            error = np.asarray(predicted.mean[n], np.float64) - value
+            named = strongest(full.mean, protocol), likeliest(full, protocol), measured[arm]
             outcomes.append(Outcome(
-                arm, number, measured[arm], len(np.intersect1d(best, wanted)),
-                len(np.intersect1d(measured[arm], wanted)), float(error),
+                arm, number, measured[arm], *(len(np.intersect1d(x, wanted)) for x in named),
+                float(np.sqrt((error[test[arm.seed]] ** 2).mean())) if kept else np.nan,
             ))  # fmt: skip
         yield outcomes
         if number + 1 == len(protocol.sizes):
@@ -135,18 +139,27 @@ def only(table: Table, index: Int[ndarray, "n"]) -> Table:
 
 
 def completed(
-    mean: Float[ndarray, "q"], value: Float[ndarray, "q"], measured: Int[ndarray, "n"]
-) -> Float[ndarray, "q"]:
-    """Predictions, and measured values where there are any."""
-    full = mean.copy()
-    full[measured] = value[measured]
-    return full
+    predicted: Predicted, value: Float[ndarray, "q"], measured: Int[ndarray, "n"]
+) -> Predicted:
+    """Predictions of all rows, and measured values, of sd 0, where there are any."""
+    mean, sd = (np.array(x, np.float64) for x in predicted)
+    mean[measured], sd[measured] = value[measured], 0.0
+    return Predicted(mean, sd)
 
 
 def strongest(effect: Float[ndarray, "q"], protocol: Protocol) -> Int[ndarray, "n"]:
     """The top strongest; ties go to the first row."""
     strength = np.asarray(strong(jnp.asarray(effect), protocol.direction), np.float64)
     return np.argsort(-strength, kind="stable")[: protocol.top]
+
+
+def likeliest(full: Predicted, protocol: Protocol) -> Int[ndarray, "n"]:
+    """The rows most probably among the strongest; ties go to the stronger."""
+    mean, sd = (jnp.asarray(x, jnp.float32) for x in full)
+    cut = reached(mean, sd, protocol.top, direction=protocol.direction)
+    chance = np.asarray(beyond(mean, sd, cut, protocol.direction))
+    strength = np.asarray(strong(mean, protocol.direction))
+    return np.lexsort((-strength, -chance))[: protocol.top]
 
 
 def taken(
@@ -160,9 +173,9 @@ def taken(
     protocol: Protocol,
 ) -> Int[ndarray, "b"]:
     """Places in `free` of the rows of greatest acquisition."""
-    full = completed(np.asarray(predicted.mean, np.float64), value, measured)
-    strength = np.asarray(strong(jnp.asarray(full), protocol.direction))
-    cut = float(np.sort(strength)[-min(protocol.top, len(strength))])
+    full = completed(predicted, value, measured)
+    cut = reached(*(jnp.asarray(x, jnp.float32) for x in full), protocol.top,
+                  direction=protocol.direction)  # fmt: skip
     own = (jnp.asarray(x[free]) for x in (*predicted, plain))
     score = acquisition(arm.acquisition, *own, cut, direction=protocol.direction)
     return np.argsort(-np.asarray(score), kind="stable")[:more]

@@ -44,8 +44,8 @@ class Jobs(NamedTuple):
 class Predicted(NamedTuple):
     """Mean and standard deviation of a measured effect, of each job; sd is 0 where unknown."""
 
-    mean: Float[Array, "m q"]
-    sd: Float[Array, "m q"]
+    mean: Float[Array | ndarray, "m q"]
+    sd: Float[Array | ndarray, "m q"]
 
 
 class Method(NamedTuple):

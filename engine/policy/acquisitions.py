@@ -9,6 +9,7 @@ strongest (probability).
 
 from typing import Literal, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
@@ -27,6 +28,7 @@ NAMES = (
     "probability",
 )
 KAPPA = 0.5  # sds in favour of the unknown
+HALVINGS = 40  # of the range of strengths
 
 
 def acquisition(
@@ -41,7 +43,7 @@ def acquisition(
     """The value of each combination; 0 for all where the choice is uniform. KeyError if unknown.
 
     linear is what the linear model of single effects predicts; cut is the strength that the
-    strongest reach. Strong means low, high, or far from 0, as direction says.
+    strongest reach (see `reached`). Strong means low, high, or far from 0, as direction says.
     """
     strength, residual = strong(mean, direction), jnp.abs(linear - mean)
     return {
@@ -71,3 +73,23 @@ def beyond(
         both = jnp.stack([norm.logcdf((-cut - mean) / wide), norm.logcdf((mean - cut) / wide)])
         return jnp.logaddexp(both[0], both[1])
     return norm.logcdf((strong(mean, direction) - cut) / wide)
+
+
+def reached(
+    mean: Float[Array, "q"], sd: Float[Array, "q"], top: int, *, direction: Direction
+) -> Scalar:
+    """The strength that `top` of normal effects are expected to reach; sd is 0 where measured.
+
+    The `top` greatest means reach less: what is shrunk towards the rest is not beyond them.
+    """
+    strength = strong(mean, direction)
+    far = 10 * sd.max()
+
+    def halve(_: Array, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+        low, high = ends
+        middle = (low + high) / 2
+        many = jnp.exp(beyond(mean, sd, middle, direction)).sum() > top
+        return jnp.where(many, middle, low), jnp.where(many, high, middle)
+
+    ends = (strength.min() - far, strength.max() + far)
+    return jax.lax.fori_loop(0, HALVINGS, halve, ends)[1]

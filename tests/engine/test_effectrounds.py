@@ -4,7 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from epistax.engine.effectrounds import Arm, Protocol, completed, play, shuffled, strongest
+from epistax.engine.effectrounds import (
+    Arm,
+    Protocol,
+    completed,
+    likeliest,
+    play,
+    shuffled,
+    strongest,
+)
 from epistax.engine.effects.linear import Linear, linear
 from epistax.engine.effects.records import Combos, Method, Predicted, Table
 
@@ -85,13 +93,24 @@ def test_the_most_negative_are_chosen_and_counted():
         # the linear model again, by hand
         x = np.asarray(table().combos.singles).sum(1)
         mean = np.polyval(np.polyfit(x[outcome.measured], value[outcome.measured], 1), x)
-        full = completed(mean, value, outcome.measured)
+        full = completed(Predicted(mean, 0 * mean), value, outcome.measured).mean
         assert outcome.found == len(wanted & set(np.argsort(full, kind="stable")[:20]))
 
 
 def test_measured_values_take_the_place_of_predictions():
-    full = completed(np.array([1.0, 2.0, 3.0]), np.array([9.0, 8.0, 7.0]), np.array([2]))
-    np.testing.assert_array_equal(full, [1, 2, 7])
+    told = Predicted(np.array([1.0, 2.0, 3.0]), np.array([0.1, 0.2, 0.3]))
+    full = completed(told, np.array([9.0, 8.0, 7.0]), np.array([2]))
+    np.testing.assert_array_equal(full.mean, [1, 2, 7])
+    np.testing.assert_array_equal(full.sd, [0.1, 0.2, 0])
+
+
+def test_the_likeliest_are_measured_ones_beyond_reach_and_uncertain_ones_near_it():
+    """Rows 0-2 are measured; others may be beyond what row 2, of a greater mean, is not."""
+    full = Predicted(np.array([-3, -2, -0.9, -0.8, -0.7, -0.7]), np.array([0, 0, 0, 0.8, 0.8, 0.8]))
+    assert set(likeliest(full, PROTOCOL._replace(top=3))) == {0, 1, 3}
+    assert set(strongest(full.mean, PROTOCOL._replace(top=3))) == {0, 1, 2}
+    sure = full._replace(sd=np.zeros(6))
+    assert set(likeliest(sure, PROTOCOL._replace(top=3))) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("direction, best", [("negative", 0), ("positive", 2), ("absolute", 0)])

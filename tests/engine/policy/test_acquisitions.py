@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from epistax.engine.policy.acquisitions import KAPPA, NAMES, acquisition
+from epistax.engine.policy.acquisitions import KAPPA, NAMES, acquisition, reached
 
 RNG = np.random.default_rng(0)
 MEAN, SD, LINEAR = (
@@ -53,6 +53,20 @@ def test_probabilities_differ_far_from_the_cut_and_where_nothing_is_unknown():
     assert jnp.isfinite(far).all() and far[0] > far[1]
     sure = acquisition("probability", jnp.array([-2.0, 2.0]), jnp.zeros(2), jnp.zeros(2), 1.0)
     assert sure[0] > sure[1]
+
+
+@pytest.mark.parametrize("direction", ["negative", "positive", "absolute"])
+def test_as_many_as_are_asked_for_are_expected_to_reach_it(direction):
+    cut = float(reached(MEAN, SD, 12, direction=direction))
+    above, below = norm.sf(cut, MEAN, SD), norm.cdf(-cut, MEAN, SD)
+    expected = {"negative": below, "positive": above, "absolute": above + below}[direction]
+    assert expected.sum() == pytest.approx(12, abs=0.01)
+
+
+def test_what_is_measured_is_beyond_it_or_not():
+    measured = jnp.arange(10.0)
+    cut = float(reached(measured, jnp.zeros(10), 3, direction="positive"))
+    assert (measured > cut).sum() == 3
 
 
 def test_an_unknown_name_is_refused():
