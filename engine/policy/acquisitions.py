@@ -7,6 +7,7 @@ with half an sd in favour of the unknown (optimistic), and the probability of be
 strongest (probability).
 """
 
+from functools import partial
 from typing import Literal, TypeAlias
 
 import jax
@@ -75,8 +76,9 @@ def beyond(
     return norm.logcdf((strong(mean, direction) - cut) / wide)
 
 
+@partial(jax.jit, static_argnames=("direction",))
 def reached(
-    mean: Float[Array, "q"], sd: Float[Array, "q"], top: int, *, direction: Direction
+    mean: Float[Array, "q"], sd: Float[Array, "q"], top: int | Array, *, direction: Direction
 ) -> Scalar:
     """The strength that `top` of normal effects are expected to reach; sd is 0 where measured.
 
