@@ -22,6 +22,7 @@ from epistax.engine.nets.graph import Graph
 FORMS: dict[str, dict[str, Any]] = {
     "naiad": {"symmetric": False},
     "naiad-symmetric": {},
+    "naiad-gaussian": {"spread": True},
     "pheno": {"embedded": None},
     "embed": {"hidden": 0},
     "mlp": {"hidden": 0, "width": 128},

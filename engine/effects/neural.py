@@ -34,7 +34,7 @@ class Neural:
 
 
 class Fitted(NamedTuple):
-    """What each job predicts with; loss is its least mean squared validation error."""
+    """What each job predicts with; loss is the least of its validation rows."""
 
     params: Params
     graph: Graph | None
@@ -57,8 +57,7 @@ def neural(
         return end(config)(state, scale, known)
 
     def predict(fits: Fitted, combos: Combos) -> Predicted:
-        mean = told(config)(fits, combos, known)
-        return Predicted(mean, jnp.zeros_like(mean))
+        return told(config)(fits, combos, known)
 
     return Method(fitted, predict)
 
@@ -105,13 +104,16 @@ def told(config: Neural) -> Any:
     """(fits, combos, side) -> predictions of each job, jitted."""
     made = network(config.net)
 
-    def one(fitted: Fitted, combos: Combos, side: Side) -> Float[Array, "q"]:
+    def one(fitted: Fitted, combos: Combos, side: Side) -> Predicted:
         scale = fitted.units
         own = units.to_own(combos, scale)
         told = training.predicted(made, config.net, fitted.params, own, side, fitted.graph)
-        return scale.value + scale.sd * told
+        if not config.net.spread:
+            return Predicted(scale.value + scale.sd * told, jnp.zeros_like(told))
+        log_sd = jnp.clip(told[:, 1], -training.NARROW, training.NARROW)
+        return Predicted(scale.value + scale.sd * told[:, 0], scale.sd * jnp.exp(log_sd))
 
-    def all(fits: Fitted, combos: Combos, side: Side) -> Float[Array, "m q"]:
+    def all(fits: Fitted, combos: Combos, side: Side) -> Predicted:
         combos = units.present(combos)
         combos = combos if config.net.symmetric else orientation.by_genes(combos)
         return jax.vmap(one, (0, None, None))(fits, combos, side)

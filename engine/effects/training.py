@@ -16,7 +16,16 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from epistax.engine.effects.records import Combos
-from epistax.engine.nets.combos import Combining, Net, Params, Rows, network, vectors, with_vectors
+from epistax.engine.nets.combos import (
+    PARTS,
+    Combining,
+    Net,
+    Params,
+    Rows,
+    network,
+    vectors,
+    with_vectors,
+)
 from epistax.engine.nets.graph import Graph
 from epistax.engine.protocols import Step
 from epistax.engine.types import Info, Key, Scalar
@@ -24,6 +33,7 @@ from epistax.engine.types import Info, Key, Scalar
 Side: TypeAlias = Float[Array, "p c"] | None  # what is known of every gene
 ADAM = optax.scale_by_adam()  # the direction: the rate is each job's own
 BLOCK = 1024  # rows that are predicted at once
+NARROW = 6.0  # the log of a noise's sd, at most so far from 0
 NUMBERS = 1 << 24  # that the bilinear form may hold at once
 
 
@@ -120,8 +130,8 @@ def stepper(net: Combining, training: Training) -> Step:
     made = network(net)
 
     def loss(params: Params, key: Key, rows: Sample, side: Side, graph: Graph | None) -> Scalar:
-        error = made.train(key, params, inputs(rows.combos, side, graph)) - rows.value
-        return jnp.sum(jnp.where(rows.keep, error, 0.0) ** 2)
+        told = made.train(key, params, inputs(rows.combos, side, graph))
+        return jnp.sum(jnp.where(rows.keep, missed(told, rows.value), 0.0))
 
     def step(key: Key, state: State, side: Side) -> tuple[State, Info]:
         def batch(carry: Any, rows: Sample) -> tuple[Any, Scalar]:
@@ -154,17 +164,29 @@ def stepper(net: Combining, training: Training) -> Step:
     return step
 
 
+def missed(told: Float[Array, "q *two"], value: Float[Array, "q"]) -> Float[Array, "q"]:
+    """The loss of each row: a square, or -log p of it where the noise is told too.
+
+    "NAIAD", section 3.3: p(y | mu, sigma) of a conditional Gaussian; less the constant.
+    """
+    if told.ndim == 1:
+        return (told - value) ** 2
+    log_sd = jnp.clip(told[:, 1], -NARROW, NARROW)
+    return 0.5 * ((told[:, 0] - value) * jnp.exp(-log_sd)) ** 2 + log_sd
+
+
 def validation_error(
     made: Net, net: Combining, training: Training, params: Params, state: State, side: Side
 ) -> Scalar:
-    """Mean squared error of the validation rows; inf without any."""
+    """Mean loss of the validation rows, the squared error of most; inf without any."""
     rows = state.validation
     if not len(rows.value):
         return jnp.float32(jnp.inf)
     params = finished(params, state.seen, side is not None, training)
-    error = predicted(made, net, params, rows.combos, side, state.graph) - rows.value
+    told = predicted(made, net, params, rows.combos, side, state.graph)
     count = jnp.sum(rows.keep)
-    mean = jnp.sum(jnp.where(rows.keep, error, 0.0) ** 2) / jnp.maximum(count, 1)
+    total = jnp.sum(jnp.where(rows.keep, missed(told, rows.value), 0.0))
+    mean = total / jnp.maximum(count, 1)
     return jnp.where(count > 0, mean, jnp.inf)
 
 
@@ -174,6 +196,8 @@ def finished(params: Params, seen: Bool[Array, "p"], informed: bool, training: T
     Its vector is the mean of those that were trained, or 0 where side information says the rest;
     "own" leaves it what it was drawn as.
     """
+    if set(params) == set(PARTS):
+        return {name: finished(part, seen, informed, training) for name, part in params.items()}
     free = vectors(params)
     if free is None or training.unseen == "own":
         return params
@@ -184,17 +208,18 @@ def finished(params: Params, seen: Bool[Array, "p"], informed: bool, training: T
 
 def predicted(
     made: Net, net: Combining, params: Params, combos: Combos, side: Side, graph: Graph | None
-) -> Float[Array, "q"]:
+) -> Float[Array, "q *two"]:
     """Predictions of any number of rows, a block at a time."""
     large = net.width**2 if net.embedded == "bilinear" else 1
     q = len(combos.genes)
     block = max(1, min(BLOCK, NUMBERS // large, q))
     filled = padded(Combos(*map(jnp.asarray, combos)), Combos(-1, 0.0), block)
 
-    def one(rows: Combos) -> Float[Array, "b"]:
+    def one(rows: Combos) -> Float[Array, "b *two"]:
         return made.apply(params, inputs(rows, side, graph))
 
-    return jax.lax.map(one, filled).reshape(-1)[:q]
+    told = jax.lax.map(one, filled)
+    return told.reshape(-1, *told.shape[2:])[:q]
 
 
 def padded(rows: Any, none: Any, size: int) -> Any:

@@ -7,7 +7,7 @@ for the multi-layer perceptron, 128 for RECOVER.
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import flax.linen as nn
@@ -25,6 +25,9 @@ from epistax.engine.types import Key
 
 Params: TypeAlias = dict[str, Any]
 Embedded: TypeAlias = Literal["sum", "bilinear", "attention", "token", "graph"]
+
+
+PARTS = ("mean", "log_sd")  # of a network that tells its noise
 
 
 class Rows(NamedTuple):
@@ -50,23 +53,27 @@ class Combining:
     embedded: Embedded | None = "sum"  # how genes' vectors are combined; None: no such branch
     symmetric: bool = True
     dropout: float = 0.1
+    spread: bool = False  # a second network of the same form says the log of the noise's sd
 
 
 class Net(NamedTuple):
     """A network's functions; init and apply make it a `Model`, whose batch is `Rows`.
 
-    train is what a loss is made of, with dropout; apply what is used afterwards.
+    train is what a loss is made of, with dropout; apply what is used afterwards. Where the noise
+    is told too, both give a mean and a log sd of each row, [q 2].
     """
 
     init: Callable[[Key, Rows], Params]
-    train: Callable[[Key, Params, Rows], Float[Array, "q"]]
-    apply: Callable[[Params, Rows], Float[Array, "q"]]
+    train: Callable[[Key, Params, Rows], Float[Array, "q *two"]]
+    apply: Callable[[Params, Rows], Float[Array, "q *two"]]
 
 
 @functools.lru_cache(maxsize=64)
 def network(config: Combining) -> Net:
     """The same record for the same configuration, so that nothing is compiled twice."""
     refuse(config)
+    if config.spread:
+        return doubled(network(replace(config, spread=False)))
     net = Both(config)
 
     def init(key: Key, rows: Rows) -> Params:
@@ -78,6 +85,24 @@ def network(config: Combining) -> Net:
 
     def apply(params: Params, rows: Rows) -> Float[Array, "q"]:
         return net.apply({"params": params}, rows, train=False)
+
+    return Net(init, train, apply)
+
+
+def doubled(one: Net) -> Net:
+    """Two such networks: one for the mean of a row, one for the log of its noise's sd."""
+
+    def init(key: Key, rows: Rows) -> Params:
+        keys = jax.random.split(key)
+        return {name: one.init(k, rows) for name, k in zip(PARTS, keys, strict=True)}
+
+    def train(key: Key, params: Params, rows: Rows) -> Float[Array, "q 2"]:
+        keys = jax.random.split(key)
+        parts = [one.train(k, params[n], rows) for n, k in zip(PARTS, keys, strict=True)]
+        return jnp.stack(parts, axis=1)
+
+    def apply(params: Params, rows: Rows) -> Float[Array, "q 2"]:
+        return jnp.stack([one.apply(params[name], rows) for name in PARTS], axis=1)
 
     return Net(init, train, apply)
 

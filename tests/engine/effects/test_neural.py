@@ -116,3 +116,32 @@ def test_what_is_learned_is_better_than_the_mean():
     predicted, _ = told(config)
     error = np.asarray(predicted.mean[0]) - TABLE.value
     assert np.mean(error**2) < 0.2 * np.var(TABLE.value)
+
+
+def test_a_network_that_tells_its_noise_knows_which_genes_are_loud():
+    rng = np.random.default_rng(0)
+    i, j = np.triu_indices(20, 1)
+    genes = np.stack([i, j], 1).astype(np.int32)
+    s = rng.normal(size=20).astype(np.float32)
+    loud = (genes < 8).any(1)
+    value = s[genes].sum(1) + np.where(loud, 1.0, 0.05) * rng.normal(size=len(genes))
+    table = Table(Combos(genes, s[genes]), value.astype(np.float32))
+    net = Combining(20, 4, 8, spread=True, dropout=0.0)
+    method = neural(Neural(net, Training(epochs=400, every=100, keep="last"), standard=True))
+    rows = Jobs(np.arange(150, dtype=np.int32)[None], np.full((1, 1), -1, np.int32))
+    told = method.predict(method.fit(KEY, table, rows), table.combos)
+    sd = np.asarray(told.sd[0])[:150]
+    assert (sd > 0).all()
+    assert sd[loud[:150]].mean() > 3 * sd[~loud[:150]].mean()
+    turned = method.predict(method.fit(KEY, table, rows), Combos(genes[:, ::-1], s[genes][:, ::-1]))
+    np.testing.assert_allclose(turned.mean, told.mean, atol=1e-4)
+    np.testing.assert_allclose(turned.sd, told.sd, rtol=1e-3)
+
+
+def test_both_of_its_parts_give_an_unseen_gene_the_mean_vector():
+    config = replace(EMBED, net=replace(EMBED.net, spread=True))
+    predicted, fits = told(config)
+    for part in fits.params.values():
+        free = np.asarray(part["table"]["free"])[0]
+        np.testing.assert_allclose(free[6], free[:6].mean(axis=0), rtol=1e-5)
+    assert predicted.sd[0, of_pair(0, 6)] == predicted.sd[0, of_pair(0, 7)]

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from epistax.engine.effects import neural as methods
 from epistax.engine.effects import training
@@ -189,3 +190,13 @@ def test_only_vectors_of_genes_that_are_seen_are_moved():
 def test_settings_that_cannot_be_are_refused(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         Training(**change)
+
+
+def test_a_row_whose_noise_is_told_misses_by_its_negative_log_density():
+    rng = np.random.default_rng(3)
+    told = jnp.asarray(rng.normal(size=(9, 2)), jnp.float32)
+    value = jnp.asarray(rng.normal(size=9), jnp.float32)
+    density = stats.norm(told[:, 0], np.exp(told[:, 1])).logpdf(value)
+    expected = -density - 0.5 * np.log(2 * np.pi)
+    np.testing.assert_allclose(training.missed(told, value), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(training.missed(told[:, 0], value), (told[:, 0] - value) ** 2)
