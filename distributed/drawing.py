@@ -24,7 +24,7 @@ from epistax.distributed.driver import execute
 from epistax.distributed.plan import Chunk, Plan
 from epistax.distributed.standing import Standing
 from epistax.distributed.store import Store
-from epistax.engine.posterior import catalogue as posteriors
+from epistax.engine import beliefs
 from epistax.engine.posterior.gibbs import Gibbs, gibbs
 from epistax.engine.posterior.pieces import DRAWS, Fan, Piece, here, numbers, together
 from epistax.engine.protocols import Posterior
@@ -163,10 +163,10 @@ def facts(who: Fan) -> dict[str, Any]:
     return who.facts if isinstance(who, Workers) else {"executor": "inline", "workers": 1}
 
 
-def believe(config: posteriors.Settings, who: Fan, **how: Any) -> Posterior:
+def believe(config: beliefs.Settings, who: Fan, **how: Any) -> Posterior:
     """The belief of these settings, whose chains, where it has any, are moved by the fan."""
     if not isinstance(config, Gibbs) or who is here:
-        return posteriors.posterior(config, mesh=accelerators.mesh(), **how)
+        return beliefs.posterior(config, mesh=accelerators.mesh(), **how)
     singles = None if how["singles"] is None else jax.numpy.asarray(how["singles"], np.float32)
     return gibbs(config, p=how["p"], reward=how["reward"], singles=singles, fan=who)
 

@@ -17,6 +17,7 @@ from epistax.distributed.formats.side import Side
 from epistax.distributed.options import Discover
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.pool import Pool
+from epistax.engine import beliefs
 from epistax.engine.policy import catalogue as policies
 from epistax.engine.posterior import catalogue as posteriors
 from epistax.engine.posterior.pieces import Fan, here
@@ -24,7 +25,7 @@ from epistax.engine.protocols import Posterior
 from epistax.engine.stats import metrics
 
 SHARE, REACH = 0.025, 0.425  # the papers' scale: rounds of 2.5 % until 42.5 % of the pairs
-NOISE = {"ame": 0.01}  # its draws hold a pair's own noise, and its scale is 0 to 1
+NOISE = dict.fromkeys(("ame", *beliefs.EFFECTS), 0.01)  # draws hold noise; the scale is 0 to 1
 DRAWN = 2**28  # values of all draws together: 1 GiB
 
 
@@ -38,7 +39,7 @@ class Study:
     rounds: int
     policies: tuple[str, ...]
     belief_name: str
-    belief: posteriors.Settings
+    belief: beliefs.Settings
     settings: policies.Settings
     truth: np.ndarray | None = None  # float64 [q]: true rewards, where they are known
     side: Side | None = None
@@ -71,7 +72,7 @@ class Study:
     def tuned(self, setting: Mapping[str, Any]) -> "Study":
         """The same with another rank, draws, lam or beta."""
         rank = setting.get("rank")
-        belief = self.belief if rank is None else posteriors.of_rank(self.belief, rank)
+        belief = self.belief if rank is None else beliefs.of_rank(self.belief, rank)
         rest = {name: value for name, value in setting.items() if name != "rank"}
         return replace(self, belief=belief, settings=replace(self.settings, **rest))
 
@@ -132,21 +133,26 @@ def design(
     rounds = max(1, round(REACH * q / batch) - 1) if options.rounds is None else options.rounds
     chosen = tuple(dict.fromkeys(options.policy or ("ids", "random")))
     name, belief, settings = decided(options, p=p, q=q, batch=batch, top=options.top)
+    if name in beliefs.EFFECTS and data.singles is None:
+        raise BadInput(
+            f"--belief: {name!r} starts from the single effects of all perturbations, and the "
+            "table lacks some; add rows (gene, control), or name the control with --control"
+        )
     longest = min(rounds, longest)
     return Study(options, data, batch, longest, chosen, name, belief, settings, truth, side)
 
 
 def decided(
     options: BeliefOptions, *, p: int, q: int, batch: int, top: float
-) -> tuple[str, posteriors.Settings, policies.Settings]:
+) -> tuple[str, beliefs.Settings, policies.Settings]:
     """The belief by name, its settings and those of the policies, over q pairs of p names."""
     rank = None if options.rank == "auto" else options.rank
     name = posteriors.choose(options.belief, p=p)
     given = "--side" if options.side is not None else "--graph" if options.graph else None
-    if given and name not in posteriors.INFORMED:
-        instead = " or ".join(posteriors.INFORMED)
+    if given and name not in beliefs.INFORMED:
+        instead = " or ".join(beliefs.INFORMED)
         raise BadInput(f"{given}: belief {name} does not use it; choose --belief {instead}")
-    belief = posteriors.settings(name, p=p, rank=rank, guide=options.guide, top=top)
+    belief = beliefs.settings(name, p=p, rank=rank, guide=options.guide, top=top)
     draws = options.draws or max(32, min(policies.Settings.draws, DRAWN // q))
     given = {"draws": draws, "lam": options.lam, "beta": options.beta, "noise": NOISE.get(name)}
     settings = policies.Settings(

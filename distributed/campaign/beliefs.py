@@ -16,10 +16,11 @@ import numpy as np
 from epistax.distributed.campaign.moment import Choice, Moment
 from epistax.distributed.drawing import believe
 from epistax.distributed.study import decided
+from epistax.engine import beliefs as catalogue
 from epistax.engine import rounds
+from epistax.engine.effectbelief import EffectBelief
 from epistax.engine.pairs import count
 from epistax.engine.policy.catalogue import Settings
-from epistax.engine.posterior import catalogue as posteriors
 from epistax.engine.posterior.gibbs import Gibbs
 from epistax.engine.posterior.ignorant import IGNORANT
 from epistax.engine.posterior.informed import Informed
@@ -40,14 +41,14 @@ def parts(choice: Choice, fan: Fan = here) -> tuple[Posterior, Settings]:
     return believer(choice, config, fan if isinstance(config, Gibbs) else here), settings
 
 
-def decisions(choice: Choice) -> tuple[str, posteriors.Settings, Settings]:
+def decisions(choice: Choice) -> tuple[str, catalogue.Settings, Settings]:
     """The belief by name, its settings, those of the policy."""
     p = choice.p
     return decided(choice.options, p=p, q=count(p), batch=choice.batch, top=choice.top)
 
 
 @lru_cache(maxsize=16)  # a record of closures: the same object every time, or jit starts anew
-def believer(choice: Choice, config: posteriors.Settings, fan: Fan = here) -> Posterior:
+def believer(choice: Choice, config: catalogue.Settings, fan: Fan = here) -> Posterior:
     """The posterior of these settings."""
     singles = None if choice.singles is None else np.array(choice.singles, np.float32)
     how = {"p": choice.p, "reward": choice.reward, "singles": singles, "side": side(choice)}
@@ -99,6 +100,9 @@ def restore(data: bytes, moment: Moment) -> Any:
             leaves = [held[name] for name in sorted(held.files)]
     except (ValueError, OSError, zipfile.BadZipFile, KeyError):
         raise Unreadable("it holds no arrays") from None
+    _, config, _ = decisions(moment.choice)
+    if isinstance(config, EffectBelief):  # every fit of these starts anew: none asks for the last
+        return tuple(leaves)
     for posterior in forms(moment.choice):
         shape = jax.eval_shape(lambda key, fit=posterior.fit: fit(key, None, table)[0],
                                jax.random.key(0))  # fmt: skip
@@ -114,6 +118,6 @@ def forms(choice: Choice) -> Iterator[Posterior]:
     _, config, _ = decisions(choice)
     if isinstance(config, Informed):
         for rank in config.ranks:
-            yield believer(choice, posteriors.of_rank(config, rank))
+            yield believer(choice, catalogue.of_rank(config, rank))
     else:
         yield parts(choice)[0]

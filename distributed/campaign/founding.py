@@ -26,6 +26,7 @@ from epistax.distributed.options.campaign import CampaignNew
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.distributed.record import RECORDED, version
 from epistax.distributed.rundir import make, passing
+from epistax.engine.beliefs import EFFECTS
 from epistax.engine.pairs import count
 
 OURS = (
@@ -91,6 +92,10 @@ def decide(
     for name in ("side", "graph"):  # the campaign has its own copy
         belief.pop(name, None)
     belief["belief"] = proposing.believing(options, p)
+    if belief["belief"] in EFFECTS and singles is None:
+        raise BadInput(
+            f"--belief: {belief['belief']!r} starts from single effects; give them with --singles"
+        )
     side, known = None, None
     if (beside := beforehand(options, names)) is not None:
         side = beliefs.encode((beside.values,))

@@ -151,8 +151,18 @@ class BeliefOptions(Options):
 
     belief: str = option(
         "auto",
-        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, informed beyond",
-        choices=("auto", "ame", "informed", "lowrank", "gibbs"),
+        "what predicts unmeasured pairs: {choices}; auto is ame up to 1,500 names, informed "
+        "beyond; the last three start from single effects, as `epistax effects` does",
+        choices=(
+            "auto",
+            "ame",
+            "informed",
+            "lowrank",
+            "gibbs",
+            "mixed",
+            "naiad",
+            "naiad-symmetric",
+        ),  # fmt: skip
         metavar="NAME",
         group="belief",
     )

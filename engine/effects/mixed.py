@@ -6,9 +6,10 @@ have effects from the prior, told by their single effects and by side informatio
 the number of combinations, and nothing of their square is ever held.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +19,12 @@ from numpy import ndarray
 
 from epistax.engine.effects import mixed_sampler as sampler
 from epistax.engine.effects import smooth
-from epistax.engine.effects.mixed_sampler import Members, Rows
+from epistax.engine.effects.mixed_sampler import Chain, Members, Rows
 from epistax.engine.effects.records import Combos, Jobs, Method, Predicted, Table
 from epistax.engine.pairs import roomy
 from epistax.engine.types import Key, Keys, Scalar
 
+BLOCK = 2**16  # rows that are predicted at once
 CURVED = 0.3  # prior sd of a gene's curvature in its single effect, beside that of its slope
 
 
@@ -46,7 +48,7 @@ class Mixed:
 class Fit(NamedTuple):
     """s draws of one job, in units of `unit` around `centre`; key makes genes never seen."""
 
-    chains: sampler.Chain
+    chains: Chain
     centre: Scalar
     unit: Scalar
     key: Array
@@ -82,9 +84,17 @@ def mixed(
         return _fit(keys, jnp.asarray(index), at, table, s, told, config=config)
 
     def predict(fitted: Fit, combos: Combos) -> Predicted:
-        fresh = bool((np.asarray(combos.genes) >= p).any())
-        combos = jax.tree.map(jnp.asarray, combos)
-        return _predict(fitted, combos, s, told, config=config, fresh=fresh)
+        genes, alone = np.asarray(combos.genes), np.asarray(combos.singles)
+        fresh, size = bool((genes >= p).any()), min(BLOCK, roomy(len(genes)))
+        parts = []
+        for first in range(0, len(genes), size):
+            rows = slice(first, first + size)
+            short = size - len(genes[rows])
+            part = Combos(np.pad(genes[rows], ((0, short), (0, 0)), constant_values=-1),
+                          np.pad(alone[rows], ((0, short), (0, 0))))  # fmt: skip
+            found = _predict(fitted, part, s, config=config, fresh=fresh)
+            parts.append(jax.tree.map(lambda x, keep=size - short: x[:, :keep], found))
+        return jax.tree.map(lambda *x: jnp.concatenate(x, 1), *parts)
 
     return Method(fit, predict)
 
@@ -157,7 +167,7 @@ def _fit(
         )
         chain = sampler.start(k_start, p=len(s), m=x.shape[1], f=z.shape[1], r=config.rank)
 
-        def step(chain: sampler.Chain, t: Array) -> tuple[sampler.Chain, sampler.Chain]:
+        def step(chain: Chain, t: Array) -> tuple[Chain, Chain]:
             chain = sampler.sweep(jax.random.fold_in(k_sweep, t), chain, rows, at, z, config.pull)
             return chain, chain
 
@@ -169,40 +179,14 @@ def _fit(
 
 
 @partial(jax.jit, static_argnames=("config", "fresh"))
-def _predict(
-    fitted: Fit, combos: Combos, s: Array, told: Array | None, *, config: Mixed, fresh: bool
-) -> Predicted:
-    lie, p = smooth.lie(s), len(s)
-    x, first, kind = described(combos, lie, config)
-    genes = combos.genes
-    known = jnp.where(genes < p, genes, -1) if fresh else genes
-    k = genes.shape[1]
-    z_new = about(combos.singles.ravel(), None, lie).reshape(-1, k, 3)
-
-    def unheard(chain: sampler.Chain, key: Key) -> tuple[Array, Array]:
-        """Effects and h of genes without a row in the tables, every one its own."""
-        each = jax.vmap(jax.vmap(lambda code: jax.random.normal(
-            jax.random.fold_in(key, code), chain.precision.shape)))(genes)  # fmt: skip
-        effect = z_new @ chain.slope[:3] + each / jnp.sqrt(chain.precision)[None, None]
-        usual = config.pull / (config.pull - 2)
-        return effect, usual * jnp.exp(chain.tilt * z_new[..., 1])
+def _predict(fitted: Fit, combos: Combos, s: Array, *, config: Mixed, fresh: bool) -> Predicted:
+    of_draw, zero = teller(combos, s, config, fresh), jnp.zeros(len(combos.genes))
 
     def one(fit: Fit) -> tuple[Array, Array]:
-        def add(total: tuple[Array, Array, Array], drawn: tuple[sampler.Chain, Array]):
-            chain, key = drawn
-            effect = sampler.found(chain.effect, known, first)
-            h = sampler.spreads(chain.spread, known, first)
-            if fresh:
-                new = genes >= p
-                own, wide = unheard(chain, key)
-                alone = jnp.where(first[..., None], own, own.at[..., 1:].set(0.0))
-                effect = jnp.where(new[..., None], alone, effect)
-                h = jnp.where(new & first, wide, h)
-            mean = x @ chain.weight + sampler.together(effect)
-            noise = chain.level * chain.kinds[kind] * h.prod(1)
+        def add(total: tuple[Array, Array, Array], drawn: tuple[Chain, Array]) -> Any:
+            mean, noise = of_draw(*drawn)
             return (total[0] + mean, total[1] + mean**2, total[2] + noise), None
 
-        zero = jnp.zeros(len(genes))
         keys = jax.random.split(fit.key, config.draws)
         sums = jax.lax.scan(add, (zero, zero, zero), (fit.chains, keys))[0]
         mean, square, noise = (v / config.draws for v in sums)
@@ -210,3 +194,55 @@ def _predict(
         return fit.centre + fit.unit * mean, fit.unit * sd
 
     return Predicted(*jax.lax.map(one, fitted))
+
+
+@partial(jax.jit, static_argnames=("config", "count"))
+def joint(
+    key: Key, fit: Fit, combos: Combos, singles: Float[Array, "p"], *, config: Mixed, count: int
+) -> Float[Array, "s q"]:
+    """`count` joint draws of one job: what measurements of these rows would give, noise and all.
+
+    They are every (draws / count)-th of the chain; genes must be those of the fit.
+    """
+    of_draw = teller(combos, singles, config, False)
+    at = jnp.arange(count) * config.draws // count
+
+    def one(n: Array) -> Array:
+        chain, own = jax.tree.map(lambda x: x[n], fit.chains), jax.random.fold_in(key, n)
+        mean, noise = of_draw(chain, own)
+        return fit.centre + fit.unit * (mean + jnp.sqrt(noise) * jax.random.normal(own, mean.shape))
+
+    return jax.lax.map(one, at)
+
+
+def teller(
+    combos: Combos, s: Array, config: Mixed, fresh: bool
+) -> Callable[[Chain, Array], tuple[Array, Array]]:
+    """(draw, key) -> mean and noise variance of these rows; the key makes genes never heard of."""
+    lie, p = smooth.lie(s), len(s)
+    x, first, kind = described(combos, lie, config)
+    genes = combos.genes
+    known = jnp.where(genes < p, genes, -1) if fresh else genes
+    z_new = about(combos.singles.ravel(), None, lie).reshape(-1, genes.shape[1], 3)
+
+    def unheard(chain: Chain, key: Array) -> tuple[Array, Array]:
+        """Effects and h of genes without a row in the tables, every one its own."""
+        shape = chain.precision.shape
+        own = jax.vmap(lambda code: jax.random.normal(jax.random.fold_in(key, code), shape))
+        each = jax.vmap(own)(genes) / jnp.sqrt(chain.precision)[None, None]
+        usual = config.pull / (config.pull - 2)
+        return z_new @ chain.slope[:3] + each, usual * jnp.exp(chain.tilt * z_new[..., 1])
+
+    def of_draw(chain: Chain, key: Array) -> tuple[Array, Array]:
+        effect = sampler.found(chain.effect, known, first)
+        h = sampler.spreads(chain.spread, known, first)
+        if fresh:
+            new = genes >= p
+            own, wide = unheard(chain, key)
+            alone = jnp.where(first[..., None], own, own.at[..., 1:].set(0.0))
+            effect = jnp.where(new[..., None], alone, effect)
+            h = jnp.where(new & first, wide, h)
+        mean = x @ chain.weight + sampler.together(effect)
+        return mean, chain.level * chain.kinds[kind] * h.prod(1)
+
+    return of_draw

@@ -66,6 +66,10 @@ def played(table, folder, seed, *flags):
     "seed, policies, flags",
     [
         (3, ["ids", "ucb", "random"], ["--reward", "interaction", "--draws", "64"]),
+        (6, ["ucb"], ["--belief", "mixed", "--reward", "score"]),
+        pytest.param(
+            7, ["ids"], ["--belief", "naiad", "--reward", "score"], marks=pytest.mark.slow
+        ),
         pytest.param(0, ["ids", "ids-self", "us"], ["--beta", "1"], marks=pytest.mark.slow),
         pytest.param(
             4, ["ts", "greedy"], ["--belief", "gibbs", "--reward", "abs", "--rank", "2"],

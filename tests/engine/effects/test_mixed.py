@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from epistax.engine.effects import mixed as module
 from epistax.engine.effects import mixed_sampler as sampler
 from epistax.engine.effects.mixed import Mixed, busiest, members, mixed
 from epistax.engine.effects.records import Combos, Jobs, Table
@@ -74,6 +75,15 @@ def test_a_place_without_a_gene_changes_nothing(fitted):
     wider = wider._replace(singles=wider.singles.astype(np.float32))
     one, two = method.predict(fits, combos), method.predict(fits, wider)
     np.testing.assert_allclose(one.mean, two.mean, rtol=0, atol=2e-5)
+
+
+def test_blocks_of_rows_are_predicted_as_all_at_once(fitted, monkeypatch):
+    method, fits, combos, _, _ = fitted
+    whole = method.predict(fits, combos)
+    monkeypatch.setattr(module, "BLOCK", 64)
+    for one, two in zip(whole, method.predict(fits, combos), strict=True):
+        assert one.shape == two.shape
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
 def test_jobs_side_by_side_are_jobs_one_by_one_and_see_their_own_rows_only():
