@@ -39,6 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] in ("-V", "--version"):
             print(versions())
             return DONE
+        if words[1:] and words[1] in ("-h", "--help") and steps(words[0]):
+            print(family(words[0]))
+            return DONE
         name, rest = split(words)
         options = parse(VERBS[name], rest)
         return run(options)
@@ -123,13 +126,17 @@ def split(words: Sequence[str]) -> tuple[str, list[str]]:
         name = " ".join(words[:count])
         if len(words) >= count and name in VERBS:
             return name, list(words[count:])
-    seconds = [name.split()[1] for name in VERBS if name.startswith(words[0] + " ")]
-    if seconds:
-        raise BadInput(f"{words[0]} needs one of {', '.join(seconds)}")
+    if steps(words[0]):
+        raise BadInput(f"{words[0]} needs one of {', '.join(steps(words[0]))}")
     raise BadInput(
         f"{words[0]!r} is not one of {', '.join(VERBS)}{did_you_mean(words[0], VERBS)}; "
         "epistax --help lists them"
     )
+
+
+def steps(first: str) -> list[str]:
+    """The second words of the verbs that begin with this one."""
+    return [name.split()[1] for name in VERBS if name.startswith(first + " ")]
 
 
 def parse(cls: type[Options], words: Sequence[str]) -> Options:
@@ -246,6 +253,15 @@ def overview() -> str:
 
         epistax VERB --help shows a verb's options and an example; epistax --version the versions.
         """).format(verbs="\n".join(lines))
+
+
+def family(first: str) -> str:
+    """`epistax effects --help`: verbs of two words, with an example each."""
+    found = [VERBS[f"{first} {second}"] for second in steps(first)]
+    lines = [f"  {cls.verb}\n    {headline(cls)}\n    {cls.example}\n" for cls in found]
+    usage = f"usage: epistax {first} {'|'.join(steps(first))} [options]"
+    return "\n".join([usage, "", *lines, f"epistax {first} {steps(first)[0]} --help and so on show "
+                      "all options."])  # fmt: skip
 
 
 def versions() -> str:

@@ -26,7 +26,6 @@ from epistax.benchmarks import harness
 from epistax.distributed.effects.splits import split
 from epistax.engine import effectrounds
 from epistax.engine.effects import catalogue
-from epistax.engine.effects.mixed import Mixed, mixed
 from epistax.engine.effects.neural import Neural
 from epistax.engine.effects.records import Combos, Jobs, Method, Predicted
 from epistax.engine.policy.acquisitions import NAMES as ACQUISITIONS
@@ -51,20 +50,16 @@ SEEDS = (89, 773, 654)  # of the rounds: the first of numpy's default_rng(42)
 def settings(model: str, data: "Samples", n: int) -> Any:
     """The settings of a model, or of a variant of one that only the figures know."""
     p = len(data.names)
-    if model == "default":
-        return Mixed()
     name = model.removesuffix("-4").removesuffix("-code").removesuffix("-alone")
     config = catalogue.settings(name, genes=p, n=n, widths="code" if "code" in model else "paper")
     if model == "naiad-4":
         return replace(config, net=replace(config.net, width=4))
-    return replace(config, nearest=0) if model == "gears-alone" else config
+    return replace(config, nearest=10) if model == "gears" else config
 
 
 def build(config: Any, data: "Samples") -> Method:
     """The method of these settings."""
-    if isinstance(config, Mixed):
-        return mixed(config, singles=data.singles)
-    return catalogue.method(config)
+    return catalogue.method(config, singles=data.singles)
 
 
 def curve(

@@ -21,6 +21,7 @@ PUBLISHED = {  # RMSE x 100 of Tables 1 and 4, by gene frequency
              "recover": (7.9, 6.1, 5.6), "naiad": (6.1, 5.7, 5.4)},
 }  # fmt: skip
 FREQUENCIES = (4, 10, 20)
+TAKEN = {"norman": (200, 500, 1000), "k562": (1000, 2500, 5000)}  # for them, in the paper
 FOUND = {  # of Table 2
     "norman": {"uniform": 92, "mpe": 144, "ucb": 97, "uncertainty": 92},
     "k562": {"uniform": 39, "mpe": 94, "ucb": 55, "uncertainty": 45},
@@ -73,9 +74,12 @@ def errors(lines: Sequence[Line], dataset: str) -> list[str]:
     sizes = values(sorted(lines, key=lambda line: line["n_train"]), "n_train")
     often = {line["n_train"]: line["gene_frequency"] for line in lines}
     near = [min(sizes, key=lambda n: abs(np.log(often[n] / f))) for f in FREQUENCIES]
+    if set(TAKEN.get(dataset, (-1,))) <= set(sizes):
+        near = list(TAKEN[dataset])
     head = " | ".join(f"{n:,} rows ({often[n]:.1f} a gene)" for n in near)
-    rows = [f"RMSE x 100 (mean +- sd over seeds; paper)\n\n| model | {head} | 90 % cover |",
-            "|---" * (len(near) + 2) + "|"]  # fmt: skip
+    rows = [f"RMSE x 100 (mean +- sd over seeds; paper)\n\n| model | {head} | "
+            "held by 90 % intervals, % | their width to that of a constant one |",
+            "|---" * (len(near) + 3) + "|"]  # fmt: skip
     for model in values(lines, "model"):
         own, cells = of(lines, model=model), []
         for place, n in enumerate(near):
@@ -83,8 +87,9 @@ def errors(lines: Sequence[Line], dataset: str) -> list[str]:
             paper = PUBLISHED.get(dataset, {}).get(model)
             beside = f" ({paper[place]})" if paper else ""
             cells.append(f"{told(found, 2)}{beside}" if found else "")
-        cover = [100 * line["covered_90"] for line in own if "covered_90" in line]
-        cells.append(f"{min(cover):.1f}-{max(cover):.1f}" if cover else "")
+        for key, size, digits in (("covered_90", 100, 1), ("width_90", 1, 2)):
+            told_by = [of(own, n_train=n) for n in near if key in own[0]]
+            cells.append(" / ".join(f"{size * mean_of(x, key):.{digits}f}" for x in told_by))
         rows.append(f"| {model} | " + " | ".join(cells) + " |")
     return [*rows, ""]
 
@@ -109,7 +114,9 @@ def strongest(lines: Sequence[Line], dataset: str) -> list[str]:
                          for key in ("top_200", "probable_200", "measured_200")]  # fmt: skip
                 gain = mean_of(end, "top_200") - mean_of(begin, "top_200")
                 found[0] += f" ({paper})" if paper else ""
-                rows.append(f"| {model} | {name} | {' | '.join(found)} | {gain / last:.2f} |")
+                rows.append(
+                    f"| {model} | {name} | {' | '.join(found)} | {gain / max(last, 1):.2f} |"
+                )
         rows.append("")
     return rows
 
@@ -119,7 +126,7 @@ def mean_of(lines: Sequence[Line], key: str) -> float:
     return float(np.mean([line[key] for line in lines]))
 
 
-def told(found: Sequence[float], digits: int) -> str:
+def told(found: Sequence[float | int], digits: int) -> str:
     """Mean +- sd."""
     spread = f" +- {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else ""
     return f"{np.mean(found):.{digits}f}{spread}"
@@ -147,7 +154,8 @@ def figures(lines: Sequence[Line]) -> Iterable[tuple[str, Any]]:
                 for row, label in enumerate(keys):
                     kept = [x for x in some if models is None or x["model"] in models]
                     key, change = CURVES[label]
-                    drawn(axes[row][column], kept, "model", "n_train", key, change)
+                    drawn(axes[row][column], kept, "model", "n_train", key, change,
+                          values(curves, "model"))  # fmt: skip
                     axes[row][column].set(title=dataset, xlabel="training rows", ylabel=label)
             yield number, finished(figure, axes)
     for number, key, label in (("4", "top_200", "top 200 found"), ("7", "rmse", "RMSE")):
@@ -158,7 +166,8 @@ def figures(lines: Sequence[Line]) -> Iterable[tuple[str, Any]]:
             for column, dataset in enumerate(values(some, "dataset")):
                 for row, model in enumerate(models):
                     own = of(some, dataset=dataset, model=model)
-                    drawn(axes[row][column], own, "acquisition", "n_measured", key, float)
+                    drawn(axes[row][column], own, "acquisition", "n_measured", key, float,
+                          values(some, "acquisition"))  # fmt: skip
                     axes[row][column].set(title=f"{dataset}, {model}", xlabel="rows measured",
                                           ylabel=label)  # fmt: skip
             yield number, finished(figure, axes)
@@ -168,8 +177,10 @@ def figures(lines: Sequence[Line]) -> Iterable[tuple[str, Any]]:
         for axis, dataset in zip(axes[0], values(branch, "dataset"), strict=True):
             own = of(branch, dataset=dataset)
             for key in ("singles_linear", "embeddings_residual"):
-                series = [{**line, "which": key.replace("_", " against ")} for line in own]
-                drawn(axis, series, "which", "n_train", key, float)
+                label = key.replace("_", " against ")
+                series = [{**line, "which": label} for line in own]
+                drawn(axis, series, "which", "n_train", key, float,
+                      ("singles against linear", "embeddings against residual"))  # fmt: skip
             axis.set(title=dataset, xlabel="training rows", ylabel="correlation on test rows")
         yield "5", finished(figure, axes)
     fall = [line for line in of(lines, name="fall") if line["test_share"]]
@@ -187,23 +198,28 @@ def figures(lines: Sequence[Line]) -> Iterable[tuple[str, Any]]:
 
 
 def drawn(
-    axis: Any, lines: Sequence[Line], by: str, x: str, y: str, change: Callable[[float], float]
-) -> None:
-    """A line a model or acquisition: means over seeds with their standard errors."""
-    for place, name in enumerate(values(lines, by)):
-        own = of(lines, **{by: name})
+    axis: Any, lines: Sequence[Line], by: str, x: str, y: str, change: Callable[[float], float],
+    names: Sequence[str],
+) -> None:  # fmt: skip
+    """A line a model or acquisition, in the colour of its name: means and their standard errors."""
+    for name in values(lines, by):
+        own, place = of(lines, **{by: name}), list(names).index(name)
         at = sorted(values(own, x))
         found = [[change(line[y]) for line in of(own, **{x: n})] for n in at]
         error = [np.std(v, ddof=1) / np.sqrt(len(v)) if len(v) > 1 else 0.0 for v in found]
         axis.errorbar(at, [np.mean(v) for v in found], error, label=name, capsize=2, lw=1.2,
-                      linestyle=("-", "--", ":")[place // 10 % 3])  # fmt: skip
+                      color=f"C{place % 10}", linestyle=("-", "--")[place // 10 % 2])  # fmt: skip
 
 
 def finished(figure: Any, axes: Any) -> Any:
-    """With a legend beside the last panel and plain axes."""
+    """With one legend for all panels; panels without a line are blank."""
+    labels: dict[str, Any] = {}
     for axis in np.ravel(axes):
         axis.spines[["top", "right"]].set_visible(False)
-    np.ravel(axes)[-1].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+        handles, names = axis.get_legend_handles_labels()
+        labels |= dict(zip(names, handles, strict=True))
+        axis.set_visible(bool(names))
+    figure.legend(labels.values(), labels, loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 

@@ -5,6 +5,7 @@ normalised adjacency, a position for every 28 perturbations, from 8 to 64.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,13 +13,15 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.relations import read_relations
 from epistax.distributed.formats.side import Side, read_side
 from epistax.distributed.formats.where import listed
+from epistax.distributed.options.effects import ModelOptions
 from epistax.distributed.options.shared import BeliefOptions
 from epistax.engine.stats.positions import positions
 
 FEWEST, MOST, EACH = 8, 64, 28
+Informed: TypeAlias = BeliefOptions | ModelOptions
 
 
-def beforehand(options: BeliefOptions, names: Sequence[str]) -> Side | None:
+def beforehand(options: Informed, names: Sequence[str]) -> Side | None:
     """The columns of both, side by side; None where nothing was given. BadInput as read."""
     parts = [read_side(options.side, names)] if options.side is not None else []
     parts += [read_graph(options.graph, names)] if options.graph else []
@@ -29,7 +32,7 @@ def beforehand(options: BeliefOptions, names: Sequence[str]) -> Side | None:
     return Side(values, columns, tuple(line for part in parts for line in part.remarks))
 
 
-def inputs(options: BeliefOptions) -> tuple[str, ...]:
+def inputs(options: Informed) -> tuple[str, ...]:
     """The files that it reads."""
     return (*([options.side] if options.side else ()), *options.graph)
 

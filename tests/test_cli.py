@@ -63,8 +63,9 @@ def verb(monkeypatch):
         (
             "discovr",
             "'discovr' is not one of check, simulate, score, rank, discover, campaign new, "
-            "campaign propose, campaign record, campaign status, report, status, verify, repair, "
-            "retry-failed, submit, bench, demo (did you",
+            "campaign propose, campaign record, campaign status, effects fit, effects predict, "
+            "effects benchmark, effects discover, report, status, verify, repair, retry-failed, "
+            "submit, bench, demo (did you",
         ),
     ],
 )
@@ -110,6 +111,15 @@ def test_the_example_of_every_verb_parses(cls):
     name, rest = cli.split(words[1:])
     assert words[0] == "epistax" and name == cls.verb
     assert type(cli.parse(cls, rest)) is cls
+
+
+def test_verbs_of_two_words_are_listed_with_examples(capsys):
+    assert cli.main(["effects", "--help"]) == 0
+    out = capsys.readouterr().out
+    own = [cls for name, cls in declared.VERBS.items() if name.startswith("effects ")]
+    assert len(own) == 4 and all(cls.example in out for cls in own)
+    assert cli.main(["effects"]) == 2
+    assert "effects needs one of fit, predict, benchmark" in capsys.readouterr().err
 
 
 def test_the_overview_lists_every_verb(capsys):

@@ -5,14 +5,14 @@ averages in float64 after sorting rows by pair and score, so that neither the or
 the order of names within a row can change one bit of the result.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.census import Census, Fact, LeftOut, examples
-from epistax.distributed.labels import CONTROL, UNKNOWN, Coded
+from epistax.distributed.labels import ABSENT, CONTROL, UNKNOWN, Coded
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,14 @@ class PairTable:
     singles: np.ndarray  # float64 [p], NaN where not measured
     diagonal: np.ndarray  # float64 [p], NaN where not measured
     census: Census
+    more: "Larger" = field(default_factory=lambda: Larger(np.empty((0, 3), np.int32), np.empty(0)))
+
+
+class Larger(NamedTuple):
+    """Combinations of three perturbations or more, repeated rows averaged."""
+
+    codes: np.ndarray  # int32 [t, k], each row sorted, below 0 before its perturbations
+    score: np.ndarray  # float64 [t]
 
 
 class Averaged(NamedTuple):
@@ -82,6 +90,7 @@ def assemble(
         singles=spread_out(singles, p),
         diagonal=spread_out(diagonal, p),
         census=Census(source, kind),
+        more=larger(codes, score, usable & (members > 2)),
     )
     out = left(coded, measured, unknown, members)
     told = (*facts, *tell(table, coded, pairs, score[control], replicates))
@@ -108,6 +117,14 @@ def average(
     else:
         known = np.nan_to_num(sd / np.sqrt(count)) if replicates else np.zeros(len(count))
     return Averaged(key[first], mean, count, sd, known)
+
+
+def larger(codes: np.ndarray, score: np.ndarray, rows: np.ndarray) -> Larger:
+    """The combinations of these rows; whatever is no perturbation is one and the same."""
+    at = np.flatnonzero(rows)
+    carried = np.where(codes[at] < 0, ABSENT, codes[at])
+    sets, key = np.unique(carried, axis=0, return_inverse=True)
+    return Larger(sets, average(key.ravel(), score[at], None, replicates=False).mean)
 
 
 def by_key_and_value(key: np.ndarray, value: np.ndarray, se: np.ndarray | None) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Pair tables: a row a measurement, as csv, tsv, txt, gz or parquet.
 
 Two label columns and a score (`id1,id2,score`, `a,b,score[,se]`, `gene_a,gene_b,score`, ...), or
-one label column `A+B` and a score (`perturbation,score`). Singles are rows (g, control),
+one label column `A+B` and a score (`perturbation,score`); a third column of labels (`id3`, `c`,
+...) may be empty in rows of two. Singles are rows (g, control),
 (control, g) or a lone g; (g, g) and (control, control) are kept apart. A score that is empty, NA
 or NaN means "not measured". Our own scores.parquet has a column `test`: one test is read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.census import Fact, LeftOut
 from epistax.distributed.formats.matrix import is_matrix, read_array, read_matrix
 from epistax.distributed.formats.pairtable import PairTable, assemble
-from epistax.distributed.formats.sheets import Sheet, floats, is_number, open_sheet, strings
+from epistax.distributed.formats.sheets import GAPS, Sheet, floats, is_number, open_sheet, strings
 from epistax.distributed.formats.where import Where, listed
 from epistax.distributed.labels import encode
 
@@ -29,6 +30,7 @@ PAIRS = (
     ("gene_1", "gene_2"),
     ("genea", "geneb"),
 )
+THIRD = ("id3", "c", "gene_c", "gene3", "gene_3", "genec")  # beside those of PAIRS
 LABELS = ("perturbation", "condition", "label", "pair")
 
 
@@ -82,7 +84,7 @@ def read_table(
     return assemble(
         sheet.source,
         "pair table",
-        encode([series[k] for k in label], where[label[0]], sep=sep, control=control),
+        encode(labels_of(series, roles.named, sep), where[label[0]], sep=sep, control=control),
         floats(series[score], where[score]),
         None if se is None else errors(series[se], where[se]),
         facts=tuple(facts),
@@ -97,12 +99,18 @@ class Roles:
     labels: tuple[int, ...]
     score: int
     se: int | None = None
+    third: int | None = None  # of labels; a cell of it may be empty
+
+    @property
+    def named(self) -> tuple[int, ...]:
+        """The label columns, the third one too."""
+        return self.labels if self.third is None else (*self.labels, self.third)
 
     @property
     def all(self) -> tuple[int, ...]:
         """Every column that is read, once."""
-        used = (*self.labels, self.score, *([] if self.se is None else [self.se]))
-        return tuple(dict.fromkeys(used))
+        more = () if self.se is None else (self.se,)
+        return tuple(dict.fromkeys((*self.named, self.score, *more)))
 
 
 def choose(sheet: Sheet, columns: Sequence[str] | None) -> Roles:
@@ -135,14 +143,29 @@ def find(header: Sequence[str]) -> Roles | None:
     lower = [name.lower() for name in header]
     if "score" not in lower:
         return None
+    labels = labelled(lower)
+    if labels is None:
+        return None
     score, se = lower.index("score"), lower.index("se") if "se" in lower else None
-    for a, b in PAIRS:
+    return Roles(labels[:2], score, se, *labels[2:])
+
+
+def labelled(lower: Sequence[str]) -> tuple[int, ...] | None:
+    """The label columns, one to three, by their usual names in lower case."""
+    for (a, b), c in zip(PAIRS, THIRD, strict=True):
         if a in lower and b in lower:
-            return Roles((lower.index(a), lower.index(b)), score, se)
-    for label in LABELS:
-        if label in lower:
-            return Roles((lower.index(label),), score, se)
-    return None
+            return tuple(lower.index(name) for name in (a, b, c) if name in lower)
+    return next(((lower.index(label),) for label in LABELS if label in lower), None)
+
+
+def labels_of(series: Mapping[int, pl.Series], columns: Sequence[int], sep: str) -> list[pl.Series]:
+    """One label column or two; where there is a third name the second holds both, `B+C`."""
+    found = [series[k] for k in columns[:2]]
+    for k in columns[2:]:
+        both = (found[1], series[k])
+        b, c = (one.cast(pl.String).fill_null("").str.strip_chars() for one in both)
+        found[1] = b.zip_with(c.str.to_lowercase().is_in(GAPS), b + sep + c)
+    return found
 
 
 def unknown(sheet: Sheet) -> str:
@@ -187,6 +210,6 @@ def blank(column: pl.Series) -> np.ndarray:
 
 def read_as(sheet: Sheet, roles: Roles) -> str:
     """Which columns were taken for what."""
-    labels = ", ".join(sheet.header[k] or "(unnamed)" for k in roles.labels)
+    labels = ", ".join(sheet.header[k] or "(unnamed)" for k in roles.named)
     se = f", se {sheet.header[roles.se]}" if roles.se is not None else ""
     return f"labels {labels}; score {sheet.header[roles.score]}{se}"

@@ -16,6 +16,12 @@ from epistax.distributed.options.campaign import (
 from epistax.distributed.options.check import Check
 from epistax.distributed.options.demo import Demo
 from epistax.distributed.options.discover import Discover
+from epistax.distributed.options.effects import (
+    EffectsBenchmark,
+    EffectsDiscover,
+    EffectsFit,
+    EffectsPredict,
+)
 from epistax.distributed.options.rank import Rank
 from epistax.distributed.options.report import Report
 from epistax.distributed.options.score import Score
@@ -36,6 +42,10 @@ VERBS: dict[str, type[Options]] = {
         CampaignPropose,
         CampaignRecord,
         CampaignStatus,
+        EffectsFit,
+        EffectsPredict,
+        EffectsBenchmark,
+        EffectsDiscover,
         Report,
         Status,
         Verify,

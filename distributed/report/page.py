@@ -15,7 +15,18 @@ from jinja2 import Environment, StrictUndefined
 
 from epistax.distributed import atomic
 from epistax.distributed.errors import BadInput
-from epistax.distributed.report.sections import discover, facts, rank, runs, score, simulate, svg
+from epistax.distributed.report.sections import (
+    discover,
+    effects_benchmark,
+    effects_discover,
+    effects_fit,
+    facts,
+    rank,
+    runs,
+    score,
+    simulate,
+    svg,
+)
 from epistax.distributed.report.sections.blocks import Figure, Section, printable
 from epistax.distributed.rundir import RunDir
 
@@ -25,6 +36,9 @@ SECTIONS = {
     "score": score.section,
     "rank": rank.section,
     "discover": discover.section,
+    "effects fit": effects_fit.section,
+    "effects benchmark": effects_benchmark.section,
+    "effects discover": effects_discover.section,
 }
 # what reading a file of another shape raises, wherever the shape shows
 FOREIGN = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,

@@ -13,6 +13,7 @@ from numpy import ndarray
 from epistax.engine.effects import schedule
 from epistax.engine.effects.choice import choosing
 from epistax.engine.effects.linear import Linear, linear
+from epistax.engine.effects.mixed import Mixed, mixed
 from epistax.engine.effects.neural import Neural, neural
 from epistax.engine.effects.records import Method
 from epistax.engine.effects.training import Training
@@ -32,10 +33,10 @@ FORMS: dict[str, dict[str, Any]] = {
     "transformer-cls": {"embedded": "token"},
     "gears": {"hidden": 0, "width": 64, "embedded": "graph"},
 }
-NAMES = ("linear", *FORMS)
+NAMES = ("default", "linear", *FORMS)
 ORDERED = ("naiad", "recover")  # those that mind the order of the genes, of which they take two
 RAW = (*ORDERED, "mlp", "recover-symmetric")  # those that read effects as they are measured
-Settings: TypeAlias = Linear | Neural
+Settings: TypeAlias = Mixed | Linear | Neural
 Widths: TypeAlias = Literal["paper", "code", "validated"]
 
 
@@ -55,6 +56,8 @@ def settings(
     hidden None chooses the units of the branch of single effects by the number of genes. RECOVER is
     trained at the rate of the others: at the 0.1 of "NAIAD", appendix F, it errs more.
     """
+    if name == "default":
+        return Mixed()
     if name == "linear":
         return Linear()
     form = FORMS[name]
@@ -74,13 +77,19 @@ def settings(
 def method(
     config: Settings,
     *,
+    singles: Float[Array | ndarray, "p"] | None = None,
     graph: Graph | None = None,
     side: Float[Array | ndarray, "p c"] | None = None,
 ) -> Method:
     """The method of these settings; build it once, it compiles on its first use.
 
-    graph joins genes, for gears; side is what is known of each, for all that embed genes.
+    singles are those of all p genes, for the default; graph joins genes, for gears; side is what
+    is known of each, for all that tell genes apart.
     """
+    if isinstance(config, Mixed):
+        if singles is None:
+            raise ValueError("the default model starts from single effects; give singles")
+        return mixed(config, singles=singles, side=side)
     if isinstance(config, Linear):
         return linear(config)
     if not config.widths:

@@ -16,8 +16,8 @@ from epistax.distributed.pool import pool
 from epistax.distributed.replay import Replay
 from epistax.distributed.study import design
 from epistax.distributed.verbs import discover
+from epistax.engine import beliefs
 from epistax.engine.policy import catalogue as policies
-from epistax.engine.posterior import catalogue as posteriors
 
 P = 14
 NAMES = [f"g{n:02d}" for n in range(P)]
@@ -189,7 +189,7 @@ def test_choices_offered_are_those_the_engine_has():
     # options may not import the engine, so its lists are written twice
     assert options.POLICIES == policies.NAMES
     (belief,) = (f for f in dataclasses.fields(Discover) if f.name == "belief")
-    assert str(("auto", *posteriors.NAMES)) in str(belief.metadata)
+    assert str(("auto", *beliefs.NAMES)) in str(belief.metadata)
 
 
 @pytest.mark.slow

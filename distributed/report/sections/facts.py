@@ -44,7 +44,7 @@ def rows(run: Run) -> Iterator[tuple[str, str]]:
 def command(run: Run) -> str:
     """The command line that makes the run again: options that are not the default."""
     cls, asked = VERBS.get(run.verb), run.record["options"]
-    words = ["epistax", run.verb]
+    words = ["epistax", *run.verb.split()]
     if cls is None:
         return " ".join(words)
     table = specs(cls)

@@ -13,7 +13,8 @@ from epistax.distributed.formats.where import listed
 from epistax.distributed.rundir import read_record
 
 # those with something to look at, in the order of the work
-VERBS = ("simulate", "score", "rank", "discover")
+VERBS = ("simulate", "score", "rank", "discover", "effects fit", "effects benchmark",
+         "effects discover")  # fmt: skip
 
 
 @dataclass(frozen=True)

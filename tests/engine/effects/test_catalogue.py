@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from epistax.engine.effects.catalogue import NAMES, ORDERED, method, settings
+from epistax.engine.effects.catalogue import FORMS, NAMES, ORDERED, method, settings
 from epistax.engine.effects.choice import choosing
 from epistax.engine.effects.neural import neural
 from epistax.engine.effects.records import Combos, Jobs, Table
@@ -26,13 +26,15 @@ def small(name, **options):
     config = settings(name, genes=P, n=18, hidden=5, **options)
     if name == "linear":
         return config
+    if name == "default":
+        return replace(config, rank=2, burn=5, draws=8, waves=(2, 2))
     net = replace(config.net, width=min(config.net.width, 4), dropout=0.0)
     return replace(config, net=net, training=replace(config.training, epochs=2, every=1))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_fits_and_predicts_each_pair_once(name):
-    made = method(small(name))
+    made = method(small(name), singles=EFFECT)
     fits = made.fit(KEY, TABLE, JOBS)
     told = made.predict(fits, TABLE.combos)
     assert told.mean.shape == told.sd.shape == (1, 28)
@@ -42,7 +44,7 @@ def test_every_name_fits_and_predicts_each_pair_once(name):
 
 
 def test_what_a_name_stands_for():
-    at = {name: settings(name, genes=112, n=1000) for name in NAMES if name != "linear"}
+    at = {name: settings(name, genes=112, n=1000) for name in FORMS}
     assert at["naiad"].net.width == 16 and at["naiad"].net.hidden == 64
     assert {name for name in at if not at[name].net.symmetric} == set(ORDERED)
     assert {name for name in at if at[name].training.unseen == "own"} == set(ORDERED)
@@ -91,3 +93,8 @@ def test_without_validation_rows_the_first_width_is_used():
     made = choosing([neural(replace(config, net=replace(config.net, width=w))) for w in (3, 2)])
     fits = made.fit(KEY, TABLE, Jobs(JOBS.train, np.zeros((1, 0), np.int32)))
     np.testing.assert_array_equal(fits.which, [0])
+
+
+def test_the_default_asks_for_single_effects():
+    with pytest.raises(ValueError, match="give singles"):
+        method(settings("default", genes=P, n=18))

@@ -1,0 +1,1 @@
+"""The verbs `effects ...`: what combinations of perturbations do, predicted."""
