@@ -124,7 +124,7 @@ def design(options: EffectsDiscover, samples: Samples, progress: Progress) -> Ro
         )
     if options.top >= q:
         raise BadInput(f"--top: {options.top} of {q:,} rows are sought; give fewer")
-    usual = ("optimistic" if options.model == "default" else "mpe", "uniform")
+    usual = ("probability" if options.model == "default" else "mpe", "uniform")
     seeds = options.seed_list or tuple(range(options.seed, options.seed + options.seeds))
     protocol = Protocol(
         sizes,

@@ -222,7 +222,7 @@ class EffectsDiscover(ScaleOptions, ModelOptions):
 
     verb: ClassVar[str] = "effects discover"
     example: ClassVar[str] = (
-        "epistax effects discover pairs.csv --acquisition optimistic --acquisition uniform "
+        "epistax effects discover pairs.csv --acquisition probability --acquisition uniform "
         "--seeds 3 --out run"
     )
 
@@ -234,7 +234,7 @@ class EffectsDiscover(ScaleOptions, ModelOptions):
         choices=ACQUISITIONS,
         metavar="NAME",
         group="experiment",
-        auto="optimistic and uniform of default, mpe and uniform of the others",
+        auto="probability and uniform of default, mpe and uniform of the others",
     )
     start: int | None = option(
         None,

@@ -76,7 +76,7 @@ def test_a_network_and_the_default_choose(table, tmp_path, call):
         flags = ("--model", model, flag, 10, "--start", 30, "--step", 20, "--rounds", 1)
         assert call("discover", table, *flags, "--seeds", 1, "--top", 20, "--out", out) == 0
         curve = pl.read_parquet(out / "curve.parquet")
-        first = "optimistic" if model == "default" else "mpe"
+        first = "probability" if model == "default" else "mpe"
         assert curve["acquisition"].to_list() == [first, "uniform"] * 2
         summary = json.loads((out / "summary.json").read_text())
         assert summary["members"] == (1 if model == "default" else 3)
