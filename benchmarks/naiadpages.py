@@ -44,7 +44,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "naiad-tables.md").write_text(tables(lines))
     for name, figure in figures(lines):
-        figure.savefig(options.out / f"naiad-figure-{name}.png", dpi=130)
+        dpi = 60 if name == "8" else 130  # many panels
+        figure.savefig(options.out / f"naiad-figure-{name}.png", dpi=dpi)
 
 
 def of(lines: Iterable[Line], **wanted: Any) -> list[Line]:
@@ -190,7 +191,9 @@ def figures(lines: Sequence[Line]) -> Iterable[tuple[str, Any]]:
         figure, axes = panels(len(names), len(both))
         for row, (dataset, model) in zip(axes, both, strict=True):
             for axis, name in zip(row, names, strict=True):
-                for line in of(fall, dataset=dataset, model=model, acquisition=name):
+                chosen = of(fall, dataset=dataset, model=model, acquisition=name)
+                axis.set_visible(bool(chosen))
+                for line in chosen:
                     axis.scatter(line["sum_of_singles"], line["effect"], s=5, lw=0)
                 axis.set(title=f"{dataset}, {model}: {name}", xlabel="sum of single effects",
                          ylabel="measured")  # fmt: skip
