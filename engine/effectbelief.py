@@ -6,7 +6,7 @@ what single effects lead to expect. Rewards are told on the scale of posterior/a
 f(R) = 1 / (1 + exp((cut - R) / width)), steep at the reward that the best `top` of all pairs reach.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -112,14 +112,13 @@ def by_members(
     known = at[at >= 0]
     settings = catalogue.settings(config.model, genes=len(s), n=len(known))
     assert isinstance(settings, Neural)
-    net = replace(settings, training=replace(settings.training, every=5))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(k_fit)).ravel())
     train, held = (np.full((config.members, len(at)), -1, np.int32) for _ in range(2))
     for row, validation in zip(train, held, strict=True):
         order = rng.permutation(known)
         few = max(1, len(known) // HELD)
         row[: len(known) - few], validation[:few] = order[few:], order[:few]
-    method = neural(net, side=side)
+    method = neural(settings, side=side)
     fits = method.fit(jax.random.split(k_fit, config.members), table, Jobs(train, held))
     mean = method.predict(fits, table.combos).mean
     turn = jnp.arange(config.draws) % config.members

@@ -1,8 +1,5 @@
 """What an effects benchmark found: error by model and number of training rows."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import polars as pl
 
 from epistax.distributed.report import effectcurves, pictures
@@ -11,15 +8,14 @@ from epistax.distributed.report.sections.blocks import (
     Block,
     Figure,
     Figures,
-    Items,
     Section,
     Table,
     Text,
     fixed,
-    left_out,
     plural,
     spread,
 )
+from epistax.distributed.report.sections.effects_rows import lacking, rows_of
 from epistax.distributed.report.sections.runs import Run
 
 LEVELS = {
@@ -28,14 +24,6 @@ LEVELS = {
     "both_genes": "A tested row has no gene that a training row has.",
 }
 COLUMNS = {"model": pl.String, "n_train": pl.Int64, "rmse": pl.Float64}
-
-
-def rows_of(summary: Mapping[str, Any]) -> str:
-    """How many rows of how many genes, and how many of them are no pair of two."""
-    kinds = {"a gene with itself": "pairs_of_itself", "three genes or more": "larger"}
-    parts = [f"{summary[key]:,} of {words}" for words, key in kinds.items() if summary[key]]
-    special = f" ({', '.join(parts)})" if parts else ""
-    return f"{plural(summary['rows'], 'row')} of {plural(summary['genes'], 'gene')}{special}"
 
 
 def section(run: Run) -> Section:
@@ -47,8 +35,7 @@ def section(run: Run) -> Section:
         f"{LEVELS[summary['hold_out']]}"
     )
     blocks: list[Block] = [Text(measured)]
-    items = (*left_out(summary["input"].get("left_out")), *left_out(summary["left_out"]))
-    blocks += [Items("Left out", items)] if items else []
+    blocks += lacking(summary)
     places = decimals(of["rmse"]["mean"] for sizes in summary["models"].values()
                       for of in sizes.values())  # fmt: skip
     rows = [

@@ -8,16 +8,14 @@ from epistax.distributed.report.sections.blocks import (
     Block,
     Figure,
     Figures,
-    Items,
     Section,
     Table,
     Text,
-    left_out,
     percent,
     plural,
     spread,
 )
-from epistax.distributed.report.sections.effects_benchmark import rows_of
+from epistax.distributed.report.sections.effects_rows import lacking, rows_of
 from epistax.distributed.report.sections.runs import Run
 
 COLUMNS = {
@@ -44,8 +42,7 @@ def section(run: Run) -> Section:
         "place of predictions."
     )
     blocks: list[Block] = [Text(text)]
-    items = (*left_out(summary["input"].get("left_out")), *left_out(summary["left_out"]))
-    blocks += [Items("Left out", items)] if items else []
+    blocks += lacking(summary)
     places = decimals(v["mean"] for of in found.values() for v in of.get("rmse", ()))
     head = ("acquisition", *(f"{n:,}" for n in sizes))
     for name, caption, digits in (

@@ -7,17 +7,15 @@ from epistax.distributed.report.sections.blocks import (
     Block,
     Figure,
     Figures,
-    Items,
     Section,
     Table,
     Text,
     fixed,
-    left_out,
     number,
     percent,
     plural,
 )
-from epistax.distributed.report.sections.effects_benchmark import rows_of
+from epistax.distributed.report.sections.effects_rows import lacking, rows_of
 from epistax.distributed.report.sections.runs import Run
 
 NAMES = ("effect", "predicted", "sd", "low", "high")
@@ -38,8 +36,7 @@ def section(run: Run) -> Section:
         f"{summary['folds']} parts of the rows."
     )
     blocks: list[Block] = [Text(text)]
-    items = (*left_out(summary["input"].get("left_out")), *left_out(summary["left_out"]))
-    blocks += [Items("Left out", items)] if items else []
+    blocks += lacking(summary)
     rows = (
         ("root mean squared error", number(summary["rmse"])),
         ("correlation", fixed(summary["pearson"])),
