@@ -17,26 +17,36 @@ class Simulate(RunOptions):
     kind: str = option(
         ...,
         "matrix (scores of pairs); small screens: separability, disjointness (vectors), images, "
-        "guides (pictures); morphology (a screen of 50 genes)",
-        choices=("matrix", "separability", "disjointness", "images", "guides", "morphology"),
+        "guides (pictures); morphology (a screen of 50 genes); cells (single cells of known "
+        "regulation)",
+        choices=(
+            "matrix",
+            "separability",
+            "disjointness",
+            "images",
+            "guides",
+            "morphology",
+            "cells",
+        ),
         metavar="KIND",
         positional=True,
     )
     genes: int | None = option(
         None,
-        "number of genes (matrix, morphology)",
+        "number of genes (matrix, morphology, cells)",
         metavar="N",
         rule=POSITIVE,
         group="size",
-        auto="200 of matrix, 50 of morphology",
+        auto="200 of matrix, 50 of morphology, 400 of cells",
     )
     cells: int | None = option(
         None,
-        "observations a class (small screens), a pair (morphology of cells or mixture)",
+        "observations a class (small screens), a pair (morphology of cells or mixture), in all "
+        "(cells)",
         metavar="N",
         rule=POSITIVE,
         group="size",
-        auto="2,000 a class (5,000 of separability), 300 a pair",
+        auto="2,000 a class (5,000 of separability), 300 a pair, 6,000 in all",
     )
     rank: int = option(
         3, "rank of the smooth part of the matrix", metavar="R", rule=NON_NEGATIVE, group="matrix"
@@ -107,4 +117,47 @@ class Simulate(RunOptions):
         metavar="C",
         rule=POSITIVE,
         group="morphology",
+    )
+    regulators: int = option(
+        30, "genes that regulate others", metavar="R", rule=POSITIVE, group="cells"
+    )
+    perturbations: int = option(
+        16,
+        "perturbations, each of a regulator of its own",
+        metavar="P",
+        rule=POSITIVE,
+        group="cells",
+    )
+    types: int = option(
+        3,
+        "cell types, which differ in expression and in the edges that are open",
+        metavar="K",
+        rule=POSITIVE,
+        group="cells",
+    )
+    donors: int = option(2, "donors of every cell type", metavar="D", rule=POSITIVE, group="cells")
+    doses: tuple[float, ...] = option(
+        (1.0,),
+        "doses of every perturbation, such as .3,.6,1",
+        metavar="X,X",
+        rule=POSITIVE,
+        split=True,
+        group="cells",
+    )
+    depth: float = option(
+        1500.0, "counts of the median cell", metavar="N", rule=POSITIVE, group="cells"
+    )
+    confounded: float = option(
+        0.0,
+        "how strongly the state of a cell decides its perturbation; 0 is at random",
+        metavar="RHO",
+        rule=NON_NEGATIVE,
+        group="cells",
+    )
+    followed: int = option(
+        200,
+        "cells whose expression under every perturbation is written",
+        metavar="N",
+        rule=POSITIVE,
+        group="cells",
     )

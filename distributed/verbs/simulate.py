@@ -8,6 +8,7 @@ from epistax.distributed.flags import specs
 from epistax.distributed.options import Simulate
 from epistax.distributed.rundir import RunDir
 from epistax.distributed.simulated import (
+    cells,
     disjointness,
     guides,
     images,
@@ -23,6 +24,7 @@ KINDS = {
     "images": images,
     "guides": guides,
     "morphology": morphology,
+    "cells": cells,
 }
 
 
