@@ -15,6 +15,7 @@ from epistax.engine.types import Key
 
 NEAR = 0.01  # sd of what a bilinear form has beyond ones and identities
 JOINT, OUTWARD = "joint", "outward"  # layers of attention, whose biases begin at 0
+GRAPH = "convolution"  # how the names of graph convolutions begin: Glorot's weights, biases of 0
 
 
 def begun(key: Key, shapes: dict[str, Any]) -> dict[str, Any]:
@@ -41,15 +42,19 @@ def of_layer(name: str, even: Any, normal: Any) -> Any:
         z = normal[leaf]
         if isinstance(u, dict):
             made[leaf] = of_layer(leaf, u, z)
-        elif leaf in ("free", "token"):  # vectors of genes
+        elif leaf in ("free", "token", "embedding"):  # vectors of genes, of levels
             made[leaf] = z
+        elif leaf == "features":  # of genes, of which nothing is known: as word2vec begins
+            made[leaf] = u / (2 * u.shape[1])
         elif leaf in ("weight", "diagonal"):  # of a bilinear form: identities, ones
             made[leaf] = (jnp.eye(u.shape[1])[None] if u.ndim == 3 else 1.0) + NEAR * z
         elif leaf == "offset":
             made[leaf] = NEAR * z
-        elif leaf == "scale":  # of a LayerNorm
+        elif leaf in ("scale", "slope", "edges", "loops"):  # of a norm, a dose, logits of edges
             made[leaf] = jnp.ones_like(u)
-        elif leaf == "bias" and ("kernel" not in even or name in (JOINT, OUTWARD)):
+        elif leaf == "shift":
+            made[leaf] = jnp.zeros_like(u)
+        elif leaf == "bias" and ("kernel" not in even or name.startswith((JOINT, OUTWARD, GRAPH))):
             made[leaf] = jnp.zeros_like(u)
         else:
             made[leaf] = u * bound(name, even["kernel"].shape)
@@ -57,5 +62,5 @@ def of_layer(name: str, even: Any, normal: Any) -> Any:
 
 
 def bound(name: str, shape: tuple[int, int]) -> float:
-    """The largest weight and bias of a linear layer: 1/sqrt(inputs); Glorot's of `joint`."""
-    return (6 / sum(shape)) ** 0.5 if name == JOINT else shape[0] ** -0.5
+    """The largest weight and bias of a linear layer: 1/sqrt(inputs); Glorot's of some."""
+    return (6 / sum(shape)) ** 0.5 if name.startswith((JOINT, GRAPH)) else shape[0] ** -0.5
