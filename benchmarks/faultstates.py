@@ -55,6 +55,8 @@ def make(case: dict[str, Any], folder: Path) -> None:
     """Write the files of a case."""
     content = {name: text.encode() for name, text in case.get("files", {}).items()}
     content |= {name: base64.b64decode(text) for name, text in case.get("base64", {}).items()}
+    for name, text in case.get("packed", {}).items():
+        content[name] = gzip.decompress(base64.b64decode(text))
     for name, text in case.get("gzip", {}).items():
         whole = gzip.compress(text.encode(), mtime=0)
         content[name] = whole[: len(whole) - case.get("cut", 0)]

@@ -64,8 +64,9 @@ def verb(monkeypatch):
             "discovr",
             "'discovr' is not one of check, simulate, score, rank, discover, campaign new, "
             "campaign propose, campaign record, campaign status, effects fit, effects predict, "
-            "effects benchmark, effects discover, report, status, verify, repair, retry-failed, "
-            "submit, bench, demo (did you",
+            "effects benchmark, effects discover, response fit, response predict, response "
+            "benchmark, response refine, report, status, verify, repair, retry-failed, submit, "
+            "bench, demo (did you",
         ),
     ],
 )

@@ -24,6 +24,12 @@ from epistax.distributed.options.effects import (
 )
 from epistax.distributed.options.rank import Rank
 from epistax.distributed.options.report import Report
+from epistax.distributed.options.response import (
+    ResponseBenchmark,
+    ResponseFit,
+    ResponsePredict,
+    ResponseRefine,
+)
 from epistax.distributed.options.score import Score
 from epistax.distributed.options.shared import Options
 from epistax.distributed.options.simulate import Simulate
@@ -46,6 +52,10 @@ VERBS: dict[str, type[Options]] = {
         EffectsPredict,
         EffectsBenchmark,
         EffectsDiscover,
+        ResponseFit,
+        ResponsePredict,
+        ResponseBenchmark,
+        ResponseRefine,
         Report,
         Status,
         Verify,

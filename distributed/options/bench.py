@@ -8,7 +8,7 @@ from epistax.distributed.options.shared import Options
 
 SUITES = {
     name: f"epistax.benchmarks.{name}"
-    for name in ("critic", "effects", "mmd", "moments", "rank", "ray", "round", "svi")
+    for name in ("critic", "effects", "mmd", "moments", "rank", "ray", "response", "round", "svi")
 }
 
 

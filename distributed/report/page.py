@@ -22,6 +22,9 @@ from epistax.distributed.report.sections import (
     effects_fit,
     facts,
     rank,
+    response_benchmark,
+    response_fit,
+    response_refine,
     runs,
     score,
     simulate,
@@ -39,6 +42,9 @@ SECTIONS = {
     "effects fit": effects_fit.section,
     "effects benchmark": effects_benchmark.section,
     "effects discover": effects_discover.section,
+    "response fit": response_fit.section,
+    "response benchmark": response_benchmark.section,
+    "response refine": response_refine.section,
 }
 # what reading a file of another shape raises, wherever the shape shows
 FOREIGN = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,

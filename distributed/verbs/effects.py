@@ -22,29 +22,24 @@ import polars as pl
 
 from epistax.distributed import backends
 from epistax.distributed.beforehand import inputs
-from epistax.distributed.crew import Kernel
-from epistax.distributed.driver import execute
+from epistax.distributed.chunked import left_out, shared
 from epistax.distributed.effects import benchmark as comparing
 from epistax.distributed.effects import fitting, methods, predicting, rounds, stored
 from epistax.distributed.effects.reading import Samples, read_samples
-from epistax.distributed.formats.census import LeftOut
 from epistax.distributed.options.effects import (
     EffectsBenchmark,
     EffectsDiscover,
     EffectsFit,
     EffectsPredict,
 )
-from epistax.distributed.plan import Plan
 from epistax.distributed.progress import Progress
 from epistax.distributed.report import page
 from epistax.distributed.report.effects import describe
 from epistax.distributed.rundir import RunDir
-from epistax.distributed.store import Store
 
 __all__ = ["benchmark", "describe", "discover", "fit", "predict"]
 
 Shared = EffectsBenchmark | EffectsDiscover
-PATIENCE = 20  # deadlines that one chunk may take: it fits many models
 
 
 def fit(options: EffectsFit) -> dict[str, Any]:
@@ -129,34 +124,9 @@ def played(
             return page.finish(directory, finish(study, frames))
 
 
-def shared(
-    directory: RunDir,
-    work: list[dict[str, Any]],
-    kernel: Kernel,
-    tables: Sequence[str],
-    progress: Progress,
-    options: Shared,
-) -> dict[str, pl.DataFrame]:
-    """All tables of all chunks, whoever computes them."""
-    plan = Plan.of(directory.key, work)
-    store = Store(directory.folder("shards"), tables=tuple(tables))
-    deadline = PATIENCE * options.deadline
-    done = execute(
-        plan, kernel, store, backend=backends.of(options), progress=progress, deadline=deadline
-    )
-    directory.note(crew=done.facts)
-    return {name: store.read(plan, name) for name in tables}
-
-
 def tell(progress: Progress, samples: Samples, remarks: Sequence[str]) -> None:
     """What was left out, and what is going to happen."""
     for entry in samples.left_out:
         progress.say(left_out(entry))
     for line in remarks:
         progress.say(line)
-
-
-def left_out(entry: LeftOut) -> str:
-    """What is not used, and why."""
-    names = f" ({', '.join(entry.examples)})" if entry.examples else ""
-    return f"left out: {entry.count:,} {entry.reason}{names}"

@@ -14,7 +14,8 @@ from epistax.distributed.rundir import read_record
 
 # those with something to look at, in the order of the work
 VERBS = ("simulate", "score", "rank", "discover", "effects fit", "effects benchmark",
-         "effects discover")  # fmt: skip
+         "effects discover", "response fit", "response benchmark",
+         "response refine")  # fmt: skip
 
 
 @dataclass(frozen=True)

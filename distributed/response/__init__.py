@@ -1,0 +1,1 @@
+"""Runs on the response of cells: reading, splits, benchmarks, fits, refined graphs."""
