@@ -47,7 +47,8 @@ def measure(
 ) -> Record:
     """Median seconds of both sides after one warm-up call each; ratio above 1 means ours is faster.
 
-    compile_seconds is what ours' first call took beyond the median. peak_rss_mb (and, on an
+    compile_seconds is what ours' first call took beyond the median; cpu_seconds are those of all
+    threads. peak_rss_mb (and, on an
     accelerator, peak_device_mb) is that of a child that made and called ours once. Without a
     reference its fields are null.
     """
@@ -57,11 +58,15 @@ def measure(
     sides = [maker(**size) for maker in (ours, reference) if maker is not None]
     first = [seconds(side) for side in sides][0]
     times: list[list[float]] = [[] for _ in sides]
+    spent: list[list[float]] = [[] for _ in sides]
     for turn in range(repeats):
         # each side goes first in every other turn: neither gains from a drift of the machine
         for which in range(len(sides)) if turn % 2 == 0 else reversed(range(len(sides))):
+            before = time.process_time()
             times[which].append(seconds(sides[which]))
+            spent[which].append(time.process_time() - before)
     mine, theirs = (statistics.median(values) if values else None for values in (*times, [])[:2])
+    cpu_mine, cpu_theirs = (statistics.median(x) if x else None for x in (*spent, [])[:2])
     assert mine is not None
     return {
         "name": name,
@@ -70,6 +75,8 @@ def measure(
         "reference": reference_name,
         "reference_seconds": theirs,
         "ratio": theirs and theirs / mine,
+        "cpu_seconds": cpu_mine,
+        "reference_cpu_seconds": cpu_theirs,
         "compile_seconds": max(first - mine, 0.0),
         "repeats": repeats,
         "ours_range": [min(times[0]), max(times[0])],
