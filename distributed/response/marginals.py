@@ -1,9 +1,10 @@
-"""Average effects of arms in strata that have seen them: three estimates, with their intervals.
+"""Average effects of arms in strata that have seen them: estimates with their intervals.
 
 Training cells of a stratum, all that they measured and what a model makes of each under an arm,
-give the mean of the arm: by the model alone (naive), by the arm's own cells (sample), and by both
-(robust). Judged by the test cells of the group, and by the truth where it is known. The intervals
-take the model as given, which has learned from these cells: they can be too narrow.
+give the mean of the arm: by the model alone (naive), by the arm's own cells (sample), by both
+(robust), and by robust drawn towards the model (combined). Judged by the test cells of the group,
+and by the truth where it is known. The intervals take the model as given, which has learned from
+these cells: they can be too narrow.
 """
 
 from collections.abc import Iterator

@@ -291,3 +291,9 @@ def completed(
         way=steep * effect[context],
         within=learned.within,
     )
+
+
+def composed_of(full: Full, weights: Float[ndarray, "a a"]) -> Full:
+    """Shifts of arms without cells made again from those of the others."""
+    shift, way = (np.einsum("ab,cbg->cag", weights, x) for x in (full.shift, full.way))
+    return full._replace(shift=shift, way=way)

@@ -14,6 +14,10 @@ the efficient influence function (20), whose sd gives the standard error. robust
 model is, or where e is. The model should not have learned from these cells (`crossfitted`): the
 error of one that has is underestimated.
 
+A model that is off by little is worth more than a few cells that are not off at all: `combined`
+draws robust towards naive, by how far the two are apart beyond the error of robust (empirical
+Bayes over genes, as in Efron and Morris 1973).
+
 For one arm and one stratum: vmap over more. Cells out of the stratum may be there, masked.
 """
 
@@ -37,14 +41,15 @@ class Estimate(NamedTuple):
 
 
 class Marginal(NamedTuple):
-    """Three estimates of E[Y(a) | stratum]; nan where there are no cells to make them of.
+    """Estimates of E[Y(a) | stratum]; nan where there are no cells to make them of.
 
-    The error of naive holds only for a model that is right.
+    The error of naive holds only for a model that is right, that of combined on average over genes.
     """
 
     naive: Estimate
     sample: Estimate
     robust: Estimate
+    combined: Estimate
 
 
 def marginal(
@@ -56,11 +61,18 @@ def marginal(
     propensity: Float[Array, "n"] | None = None,
 ) -> Marginal:
     """Of the cells within; treated are those that got the arm, propensity is e, else n_ac / n_c."""
-    return Marginal(
-        naive=averaged(predicted, within),
-        sample=averaged(y, treated & within),
-        robust=averaged(outcomes(predicted, y, treated, within, propensity=propensity), within),
-    )
+    naive = averaged(predicted, within)
+    influence = outcomes(predicted, y, treated, within, propensity=propensity)
+    robust = averaged(influence, within)
+    return Marginal(naive, averaged(y, treated & within), robust, combined(naive, robust))
+
+
+def combined(naive: Estimate, robust: Estimate) -> Estimate:
+    """Naive, and the share of robust's departure from it that is not its error."""
+    apart, error = robust.mean - naive.mean, robust.se**2
+    off = jnp.maximum(jnp.mean(apart**2 - error), 0.0)  # variance of the model's own errors
+    share = off / jnp.maximum(off + error, jnp.finfo(error.dtype).tiny)
+    return Estimate(naive.mean + share * apart, jnp.sqrt(share) * robust.se)
 
 
 def contrast(

@@ -62,16 +62,13 @@ def refine(
     that an edge of the prior graph is right (known), that another exists (unknown), that an edge is
     open in a stratum (openness); of every step the sum of changed chances and the share of noise.
     """
-    x, sd = residual(cells, len(design.strata))
-    fixed = known(cells, design, prior, np.asarray(regulators), np.asarray(acts_on), x, sd)
-    blocks = arranged(x, cells, len(design.strata))
-    begun = started(x, cells, fixed, np.asarray(regulators))
-    (state, among), info = run(begun, blocks, fixed, jnp.asarray(regulators), steps)
+    fit = fitted(cells, design, prior, regulators, acts_on=acts_on, steps=steps)
+    state, fixed, sd, among, info = fit
     r = len(regulators)
     own = np.asarray(fixed.own)[:r].T
     score = np.array(state.log_odds)[:r].T
     mean = np.asarray(weights(state, fixed))[:, :r]
-    weight = sd[:, None] * np.tensordot(np.asarray(fixed.cells) / len(x), mean, 1).T
+    weight = sd[:, None] * np.tensordot(np.asarray(fixed.cells) / len(cells.arm), mean, 1).T
     score[regulators], weight[regulators] = map(np.asarray, among)
     score[own], weight[own] = np.nan, np.nan
     names = ("known", "unknown", "openness")
@@ -81,6 +78,34 @@ def refine(
         open=np.asarray(state.open)[:, :r].transpose(0, 2, 1),
         activity=np.asarray(state.arm)[:, :r],
     ), {name: float(getattr(state, name)) for name in names} | jax.tree.map(np.asarray, info)
+
+
+class Fit(NamedTuple):
+    """The whole model, genes in units of their sds."""
+
+    state: Sparse
+    fixed: Fixed
+    sd: Float[ndarray, "g"]
+    among: tuple[Array, Array]  # log odds and weights of edges between regulators
+    info: Info
+
+
+def fitted(
+    cells: Cells,
+    design: Design,
+    prior: Edges,
+    regulators: Int[ndarray, "r"],
+    *,
+    acts_on: Int[ndarray, "p"],
+    steps: int = STEPS,
+) -> Fit:
+    """What `refine` reads edges from."""
+    x, sd = residual(cells, len(design.strata))
+    fixed = known(cells, design, prior, np.asarray(regulators), np.asarray(acts_on), x, sd)
+    blocks = arranged(x, cells, len(design.strata))
+    begun = started(x, cells, fixed, np.asarray(regulators))
+    (state, among), info = run(begun, blocks, fixed, jnp.asarray(regulators), steps)
+    return Fit(state, fixed, sd, among, info)
 
 
 @partial(jax.jit, static_argnames="steps")

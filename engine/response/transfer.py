@@ -25,6 +25,7 @@ from epistax.engine.response import (
     roles,
     signatures,
     states,
+    structured,
 )
 from epistax.engine.response.composition import composed
 from epistax.engine.response.counterfactual import Fitted
@@ -82,7 +83,12 @@ def learn(
         ridge=config.ridge, wide=config.wide,
     )  # fmt: skip
     seen = groups.count.sum(0)
-    whole = expected.completed(learned, context, composed(arms, seen), seen=seen > 0)
+    parts = composed(arms, seen)
+    whole = expected.completed(learned, context, parts, seen=seen > 0)
+    if graph is not None:
+        own = np.full(arms.shape[1], -1) if hits is None else np.asarray(hits)
+        whole = structured.mixed(whole, groups, data.train, data.design, graph, own, context)
+        whole = expected.composed_of(whole, parts)
     common = signatures.pooled(variation)
     fitted = Fitted(
         whole.base, whole.shift, whole.shift_sd, whole.way, np.sqrt(whole.within),

@@ -76,6 +76,7 @@ def test_the_default_holds_its_level(design):
     assert scipy.stats.kstest(p, "uniform").pvalue > 0.002
 
 
+@pytest.mark.slow
 def test_resampling_holds_its_level_where_singles_differ_from_the_control():
     for method, p in p_values(MMD, ("gamma", "multiplier"), seed=1).items():
         assert 0.02 <= np.mean(p <= 0.05) <= 0.09, method

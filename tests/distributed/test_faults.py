@@ -9,9 +9,8 @@ from epistax.benchmarks import faultkills, faultnodes, faults
 from epistax.benchmarks.faultkernel import Trial, audit, compared
 
 # tests/test_hostile.py has the inputs one by one; the others take too long, or need ray[default]
-QUICK = [
-    n for n in faults.ROWS if n not in ("inputs", "long", "admission", "strange", "job", "score")
-]
+LONG = ("actors", "admission", "long", "machine", "score")
+QUICK = [n for n in faults.ROWS if n not in ("inputs", "strange", "job", *LONG)]
 FULL = [n for n in faults.ROWS if n not in ("inputs", "long", "score")]
 pytestmark = pytest.mark.usefixtures("private")
 
@@ -36,7 +35,7 @@ def test_a_row_holds_at_full_size(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["admission", "long", "score"])
+@pytest.mark.parametrize("name", LONG)
 def test_a_long_row_holds_at_its_quick_size(name, tmp_path):
     held(name, tmp_path, quick=True)
 

@@ -64,6 +64,7 @@ def test_every_mode_holds_the_truths_of_its_law_alone(made):
     assert set(truth.columns) == both | {"synthetic_lethal", "r", "gamma", "interacting"}
 
 
+@pytest.mark.slow
 def test_score_finds_the_truth_of_each_mode(made, tmp_path):
     flags = ["--test", "additive", "--test", "mmd", "--test", "cosine", "--quiet"]
     assert main(["simulate", "morphology", *MORE, "--out", str(tmp_path / "sim")]) == 0

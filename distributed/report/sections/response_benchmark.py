@@ -89,7 +89,7 @@ def figure(run: Run, name: str, caption: str, drawn: Any) -> Figure:
 
 
 def marginal(found: Sequence[Mapping[str, Any]]) -> Table:
-    """Means of arms in strata that have seen them, by three estimators."""
+    """Means of arms in strata that have seen them, by every estimator."""
     rows = tuple(
         (one["model"], one["estimator"], fixed(one["r2_all"]), fixed(one["r2_de"]),
          fixed(one["rmse_true"]), share(one["covered_95"]))
@@ -97,7 +97,8 @@ def marginal(found: Sequence[Mapping[str, Any]]) -> Table:
     )  # fmt: skip
     note = (
         "R² of the estimated means of training cells against the means of the test cells of the "
-        "group: by the model alone (naive), by the cells of the arm (sample), by both (robust). "
+        "group: by the model alone (naive), by the cells of the arm (sample), by both (robust), by "
+        "robust drawn towards naive as far as the two agree (combined). "
         "RMSE and the share held by 95 % intervals are against the true means, where known."
     )
     head = ("model", "estimator", "R²", "R² DE", "RMSE, truth", "held by 95 %")

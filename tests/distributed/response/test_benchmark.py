@@ -218,7 +218,7 @@ def test_marginal_effects_are_those_by_hand(source, simple):
     study = design(source, hardest=1, seeds=2, fewest=(15, 5, 15))
     frames = study(Plan.of("k", study.work()).chunks[1])
     table, rates = frames["marginal"], frames["estimates"]
-    assert rates["estimator"].to_list() == ["naive", "sample", "robust"]
+    assert rates["estimator"].to_list() == ["naive", "sample", "robust", "combined"]
     train = [np.asarray(x)[study.division.split.train] for x in study.table.cells]
     model = shifter()
     fits, _ = model.fit(jnp.stack([jax.random.key(0)]), study.division.data, ())

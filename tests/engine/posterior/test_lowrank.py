@@ -28,6 +28,7 @@ def observed(y, n=200, seed=1, noise=0.1):
     return gather(PAIRS, noisy, np.zeros_like(noisy), chosen, length=n + 20), chosen
 
 
+@pytest.mark.slow
 def test_variational_mean_agrees_with_the_gibbs_reference():
     # spec, section 8: correlation of the means over unmeasured pairs at least .9
     y = planted()
@@ -148,7 +149,7 @@ def test_moments_of_a_single_product_by_hand():
     np.testing.assert_allclose(var, second - 9.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["abs", "interaction"])
+@pytest.mark.parametrize("kind", ["abs", pytest.param("interaction", marks=pytest.mark.slow)])
 def test_belief_follows_the_reward_it_is_given(kind):
     y = planted(seed=9)
     singles = np.random.default_rng(2).normal(size=P).astype(np.float32)

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from epistax.engine.response.marginal import (
+    Estimate,
     averaged,
+    combined,
     contrast,
     crossfitted,
     marginal,
@@ -115,6 +117,23 @@ def test_intervals_hold_as_often_as_they_say(confounded, given, right):
         assert 0.935 < hold.mean() < 0.965 and abs(mean.mean() - 0.3) < 0.01
     else:  # the state of a cell decides what it gets, and nobody knows
         assert hold.mean() < 0.65 and mean.mean() > 0.45
+
+
+@pytest.mark.parametrize("off", [0.0, 0.3, 3.0])
+def test_combined_is_as_good_as_the_better_of_model_and_cells(off):
+    """Of 5,000 genes the model is off by N(0, off^2), the cells by N(0, 0.3^2)."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=5000)
+    naive, robust = (truth + sd * rng.normal(size=5000) for sd in (off, 0.3))
+    se = np.full(5000, 0.3)
+    parts = [jnp.asarray(x, jnp.float32) for x in (naive, robust, se)]
+    found = combined(Estimate(parts[0], 0 * parts[2]), Estimate(*parts[1:]))
+    error = np.sqrt(np.mean((np.asarray(found.mean) - truth) ** 2))
+    best = 0.3 * off / np.hypot(0.3, off)  # of the two, weighted by what they are worth
+    assert error == pytest.approx(best, abs=0.06 if off == 0 else 0.01)
+    low, high = found.interval()
+    if off:
+        assert np.mean((low < truth) & (truth < high)) == pytest.approx(0.95, abs=0.01)
 
 
 def test_cross_fitting_leaves_the_own_fold_out(cells):
