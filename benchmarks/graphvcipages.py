@@ -85,19 +85,23 @@ def held_out(lines: Sequence[Line], size: str) -> list[str]:
     """Group means of combinations held out, then single cells."""
     if not lines:
         return []
-    worlds, models = len(values(lines, "world")), values(lines, "model")
+    models = values(lines, "model")
     head = " | ".join(GROUPS.values())
-    rows = [f"Combinations held out: {worlds} worlds, {size} size, mean +- se over worlds\n",
-            f"| model | {head} | from cells of the stratum: R2, DE | of change, DE | processor s |",
-            "|---" * (len(GROUPS) + 4) + "|"]  # fmt: skip
+    rows = [f"Combinations held out, {size} size, mean +- se over worlds\n",
+            f"| model | {head} | DE, above control-shift | from cells of the stratum: DE | "
+            "change, DE | processor s | worlds |", "|---" * (len(GROUPS) + 6) + "|"]  # fmt: skip
+    simple = of(lines, model="control-shift", split="ood")
     for model in models:
         own = of(lines, model=model, split="ood")
         classic = [x for x in own if x.get("evaluation", "classic") == "classic"]
         native = of(own, evaluation="native")
         cells = [told(classic, key) for key in GROUPS]
+        apart = [{"r2_de": x["r2_de"] - y["r2_de"]} for x in classic
+                 for y in of(simple, world=x["world"])]  # fmt: skip
+        cells.append("" if model == "control-shift" else told(apart, "r2_de"))
         cells += [told(native, key) for key in ("r2_de", "r2_change_de")]
         cells.append(f"{np.mean([x['cpu_seconds'] for x in native]):.0f}" if native else "")
-        rows.append(f"| {model} | " + " | ".join(cells) + " |")
+        rows.append(f"| {model} | " + " | ".join(cells) + f" | {len(classic)} |")
     head = f"| model | {' | '.join(CELLS.values())} |"
     rows += ["", "Effects on single cells, and predicted beside measured distributions\n",
              head, "|---" * (len(CELLS) + 1) + "|"]  # fmt: skip

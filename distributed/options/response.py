@@ -93,6 +93,13 @@ class ResponseModelOptions(CellOptions):
         group="model",
         auto="by the model",
     )
+    setting: tuple[str, ...] = option(
+        (),
+        "another setting of the models that have it, such as omega1=10, kl=true or rate=0.001; "
+        "repeat for more",
+        metavar="NAME=VALUE",
+        group="model",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

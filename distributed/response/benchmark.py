@@ -112,7 +112,9 @@ class Benchmark:
 
     def fitted(self, name: str) -> dict[str, pl.DataFrame]:
         """One model, its seeds side by side."""
-        config = methods.settings(name, self.table, epochs=self.options.epochs)
+        config = methods.settings(
+            name, self.table, epochs=self.options.epochs, given=self.options.setting
+        )
         method = methods.of(config, self.table, self.graph)
         keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
         data = self.division.data
@@ -218,6 +220,7 @@ def design(
 ) -> Benchmark:
     """Fill in what the user left open. BadInput for what the cells do not allow."""
     models = tuple(dict.fromkeys(options.model or MODELS))
+    methods.refuse(models, table, epochs=options.epochs, given=options.setting)
     division = divide(options, table)
     fewest = judging.least(options, division)
     seeds = tuple(range(options.seed, options.seed + options.seeds))

@@ -39,7 +39,7 @@ def learn(
     options: ResponseFit, table: CellTable, graph: GeneGraph | None
 ) -> tuple[Learned, pl.DataFrame, dict[str, Any]]:
     """The fit, predictions of combinations by fits that had not seen them, the summary."""
-    config = methods.settings(options.model, table, epochs=options.epochs)
+    config = methods.settings(options.model, table, epochs=options.epochs, given=options.setting)
     method = methods.of(config, table, graph)
     members = calibration.keys(options.seed, options.members)
     fits, _ = jax.block_until_ready(method.fit(members, calibration.whole(config, table), ()))
@@ -82,8 +82,9 @@ def learn(
     return learned, frame, figures
 
 
-def refuse(table: CellTable) -> None:
+def refuse(options: ResponseFit, table: CellTable) -> None:
     """What cannot be fitted. BadInput."""
+    methods.refuse((options.model,), table, epochs=options.epochs, given=options.setting)
     refuse_bare(table, group(table, table.cells))
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 
+from epistax.distributed.response import settings as by_hand
 from epistax.distributed.response.graphs import GeneGraph
 from epistax.distributed.response.reading import CellTable
 from epistax.engine.nets.regulation import Edges
@@ -21,10 +22,21 @@ RELATED = "graphvci"  # is little without a graph
 GRAPHIC = ("default", RELATED)  # that read one
 
 
-def settings(name: str, table: CellTable, *, epochs: int | None) -> Settings:
-    """The settings of a model for such cells."""
+def settings(name: str, table: CellTable, *, epochs: int | None, given: Sequence[str]) -> Settings:
+    """The settings of a model for such cells, those given by hand among them."""
     cells = len(table.cells.arm)
-    return catalogue.settings(name, genes=len(table.genes), cells=cells, epochs=epochs)
+    found = catalogue.settings(name, genes=len(table.genes), cells=cells, epochs=epochs)
+    changed: Settings = by_hand.changed(found, given)
+    return changed
+
+
+def refuse(
+    names: Sequence[str], table: CellTable, *, epochs: int | None, given: Sequence[str]
+) -> None:
+    """BadInput for settings by hand that no model has, or that one refuses."""
+    by_hand.refuse([settings(name, table, epochs=epochs, given=()) for name in names], given)
+    for name in names:
+        settings(name, table, epochs=epochs, given=given)
 
 
 def method(

@@ -50,7 +50,7 @@ __all__ = ["benchmark", "describe", "fit", "predict", "refine"]
 def fit(options: ResponseFit) -> dict[str, Any]:
     """Learn from all cells, and from all but a part of the combinations."""
     table, graph = read(options, options.data)
-    fitting.refuse(table)
+    fitting.refuse(options, table)
     with RunDir.open(options, inputs=inputs(options, options.data)) as directory:
         if directory.finished:
             return directory.summary
