@@ -43,7 +43,7 @@ class Estimate(NamedTuple):
 class Marginal(NamedTuple):
     """Estimates of E[Y(a) | stratum]; nan where there are no cells to make them of.
 
-    The error of naive holds only for a model that is right, that of combined on average over genes.
+    The error of naive holds only for a model that is right; that of combined is too large.
     """
 
     naive: Estimate
@@ -68,11 +68,15 @@ def marginal(
 
 
 def combined(naive: Estimate, robust: Estimate) -> Estimate:
-    """Naive, and the share of robust's departure from it that is not its error."""
+    """Naive, and the share of robust's departure from it that is not robust's error.
+
+    With the error of robust: it is smaller, but by how much is not known where the model has
+    learned from the same cells.
+    """
     apart, error = robust.mean - naive.mean, robust.se**2
     off = jnp.maximum(jnp.mean(apart**2 - error), 0.0)  # variance of the model's own errors
     share = off / jnp.maximum(off + error, jnp.finfo(error.dtype).tiny)
-    return Estimate(naive.mean + share * apart, jnp.sqrt(share) * robust.se)
+    return Estimate(naive.mean + share * apart, robust.se)
 
 
 def contrast(

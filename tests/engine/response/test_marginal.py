@@ -132,8 +132,7 @@ def test_combined_is_as_good_as_the_better_of_model_and_cells(off):
     best = 0.3 * off / np.hypot(0.3, off)  # of the two, weighted by what they are worth
     assert error == pytest.approx(best, abs=0.06 if off == 0 else 0.01)
     low, high = found.interval()
-    if off:
-        assert np.mean((low < truth) & (truth < high)) == pytest.approx(0.95, abs=0.01)
+    assert np.mean((low < truth) & (truth < high)) >= 0.945
 
 
 def test_cross_fitting_leaves_the_own_fold_out(cells):
