@@ -10,7 +10,7 @@ from epistax.distributed.response import settings as by_hand
 from epistax.distributed.response.graphs import GeneGraph
 from epistax.distributed.response.reading import CellTable
 from epistax.engine.nets.regulation import Edges
-from epistax.engine.response import catalogue, counterfactual
+from epistax.engine.response import catalogue, counterfactual, structured
 from epistax.engine.response.composition import composed
 from epistax.engine.response.differential import CONTROL
 from epistax.engine.response.records import Design, Method
@@ -64,7 +64,11 @@ def of(config: Settings, table: CellTable, graph: GeneGraph | None) -> Method:
 def remarks(names: Sequence[str], graph: GeneGraph | None) -> tuple[str, ...]:
     """What the models make of a graph, or of none."""
     if graph is not None:
-        return graph.remarks
+        number = len(np.unique(graph.edges.source))
+        if "default" not in names or number <= structured.MOST:
+            return graph.remarks
+        return (*graph.remarks, f"default: {number:,} regulators are more than the "
+                f"{structured.MOST} it models; it reads who are their targets alone")  # fmt: skip
     line = f"{RELATED} is given no --graph: no gene is told of another"
     return (line,) if RELATED in names else ()
 
