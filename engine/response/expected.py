@@ -52,6 +52,7 @@ class Priors(NamedTuple):
 
     arm: Float[Array, "a t"]
     role: Float[Array, "4 t"]
+    silent: Float[Array, "a"]
     habits: Habits
 
 
@@ -85,6 +86,7 @@ def effects(
     priors = Priors(
         jnp.tile(flat, (arms, 1)),
         jnp.tile(flat, (4, 1)),
+        jnp.full(arms, presence.SILENT),
         Habits(*(jnp.float32(x) for x in (*BELIEF, wide))),
     )
     factor = None if variation is None else signatures.factored(variation.correlation, ridge)
@@ -171,15 +173,15 @@ def learn(
     change = change - offset[:, :, None]
 
     def one(given: tuple) -> tuple[Effects, Array]:
-        evidence, role_of, of_arm = given
+        evidence, role_of, of_arm, silent = given
         mixed = 0.5 * (of_arm[None] + priors.role[role_of])
         mixed = mixed - jax.nn.logsumexp(mixed, axis=1, keepdims=True)
-        found = presence.posterior(Evidence(*evidence), mixed, priors.habits)
+        found = presence.posterior(Evidence(*evidence, silent), mixed, priors.habits)
         by_role = jax.ops.segment_sum(found.weights, role_of, 4)
         return found._replace(weights=jnp.mean(found.weights, axis=0)), by_role
 
     by_arm = tuple(jnp.moveaxis(x, 1, 0) for x in (change, variance, score, along, noise))
-    found, by_role = jax.lax.map(one, (by_arm, role, priors.arm))
+    found, by_role = jax.lax.map(one, (by_arm, role, priors.arm, priors.silent))
     control = jnp.arange(len(role)) == 0
     arms = jnp.where(control[:, None], 0.0, found.weights)
     roles = jnp.sum(jnp.where(control[:, None, None], 0.0, by_role), axis=0)
@@ -189,6 +191,7 @@ def learn(
     learned = Priors(
         log_even(0.5 * arms + 0.5 * everywhere[None]),
         log_even(roles),
+        presence.silence(found.strong),
         presence.learned(priors.habits, strong),
     )
     keep = ~control[:, None]

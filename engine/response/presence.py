@@ -5,12 +5,16 @@ reach it there), up to a relative spread:
 
     theta ~ sum_g w_g 1{grid_g},     present_k ~ Bernoulli(pi),
     phi_k | theta, present_k ~ N(theta, (spread theta)^2),    0 if absent,
-    d_k | phi_k ~ N(phi_k, v_k),     s_k | theta, present_k ~ N(rho_k theta, b_k + (theta wide)^2)
+    d_k | phi_k ~ N(phi_k, v_k),
+    s_k | theta, present_k ~ (1 - silent) N(rho_k theta, b_k + (rho_k theta wide)^2) + silent S,
+    S = .9 N(0, b_k) + .1 U(-1, 1), as where the effect is absent
 
 d_k is what was measured in context k, if anything was; s_k is how the gene varies, among cells of
 one arm, with the other genes of the arm's signature: a context in which an effect is absent shows
-it there before the arm was ever measured in it. All by sums over the grid of theta; adaptive
-shrinkage in the manner of Stephens (2017), "False discovery rates: a new deal".
+it there before the arm was ever measured in it. Some effects never show (silent: regulators that
+vary among no cells); how many, the contexts tell in which the arm was measured. All by sums over
+the grid of theta; adaptive shrinkage in the manner of Stephens (2017), "False discovery rates: a
+new deal".
 """
 
 from typing import NamedTuple
@@ -25,7 +29,10 @@ from numpy import ndarray
 from epistax.engine.types import Scalar
 
 NEAREST, FARTHEST, HALF = 0.02, 4.0, 30  # of the grid of theta, on each side of 0
-STRONG = 0.2  # |theta| of effects from which presence and spread are learned
+STRONG = 0.2  # |theta| of effects from which presence, spread and silence are learned
+FEW = 20.0  # effects that what was believed before is worth
+TAIL = 0.1  # share of genes that go with a signature, by as much as may be, without an effect
+SILENT = 0.1  # share of effects that scores do not show, before it is learned
 
 
 class Evidence(NamedTuple):
@@ -36,6 +43,7 @@ class Evidence(NamedTuple):
     score: Float[Array, "k g"]  # how the gene goes with the arm's signature
     slope: Float[Array, "k g"]  # of the score on theta where the effect is present
     noise: Float[Array, "k"]  # variance of the score of a gene without effect; inf: no score
+    silent: Scalar  # share of the arm's effects that its scores do not show
 
 
 class Habits(NamedTuple):
@@ -56,7 +64,7 @@ class Effects(NamedTuple):
     there: Float[Array, "g"]  # probability that theta is not 0
     weights: Float[Array, "g t"]  # posterior of theta on the grid
     likelihood: Scalar  # log p of all that was measured
-    strong: Float[Array, "3"]  # sums over strong effects: number, present, squared relative spread
+    strong: Float[Array, "5"]  # sums over strong effects, as `learned` and `silence` read them
 
 
 def grid() -> Float[ndarray, "t"]:
@@ -81,9 +89,15 @@ def posterior(evidence: Evidence, log_weights: Float[Array, "g t"], habits: Habi
         return jnp.where(known, norm.logpdf(x, mean, jnp.sqrt(variance)), 0.0)
 
     here = log_p(change, theta, variance + own, measured)
-    here += log_p(score, told, noise + (habits.wide * told) ** 2, scored)
+    shown = log_p(score, told, noise + (habits.wide * told) ** 2, scored)
+    unseen = jnp.logaddexp(
+        log_p(score, jnp.zeros_like(theta), noise, scored) + jnp.log1p(-TAIL),
+        jnp.where(scored, jnp.log(TAIL / 2), jnp.log(TAIL)),
+    )
+    shown, hidden = shown + jnp.log1p(-evidence.silent), unseen + jnp.log(evidence.silent)
+    here += jnp.logaddexp(shown, hidden)
     gone = log_p(change, jnp.zeros_like(theta), variance, measured)
-    gone += log_p(score, jnp.zeros_like(theta), noise, scored)
+    gone += unseen
     none = theta == 0  # there is nothing to be absent
     here = jnp.where(none, here, here + jnp.log(habits.present))
     gone = jnp.where(none, -jnp.inf, gone + jnp.log1p(-habits.present))
@@ -101,7 +115,10 @@ def posterior(evidence: Evidence, log_weights: Float[Array, "g t"], habits: Habi
     there = 1 - weights[:, HALF]
     strong = weights[None] * (jnp.abs(theta) > STRONG) * jnp.any(measured, axis=2)[:, :, None]
     departed = ((center - theta) ** 2 + left) / jnp.where(none, 1.0, theta**2)
-    sums = [jnp.sum(strong), jnp.sum(strong * present), jnp.sum(strong * present * departed)]
+    both = strong * present * scored
+    quiet = jax.nn.sigmoid(hidden - shown)
+    sums = [jnp.sum(x) for x in (strong, strong * present, strong * present * departed, both,
+                                 both * quiet)]  # fmt: skip
     return Effects(
         mean=mean,
         variance=jnp.maximum(square - mean**2, 0.0),
@@ -115,11 +132,15 @@ def posterior(evidence: Evidence, log_weights: Float[Array, "g t"], habits: Habi
     )
 
 
-def learned(habits: Habits, strong: Float[Array, "3"]) -> Habits:
+def silence(strong: Float[Array, "a 5"]) -> Float[Array, "a"]:
+    """Share of each arm's strong effects that its scores do not show, where it was measured."""
+    return jnp.clip((FEW * SILENT + strong[:, 4]) / (FEW + strong[:, 3]), 0.02, 0.98)
+
+
+def learned(habits: Habits, strong: Float[Array, "5"]) -> Habits:
     """Presence and spread from the strong effects of all arms; few of them move neither much."""
-    few = 20.0  # effects that what was believed is worth
-    present = (few * habits.present + strong[1]) / (few + strong[0])
-    spread = (few * habits.spread**2 + strong[2]) / (few + strong[1])
+    present = (FEW * habits.present + strong[1]) / (FEW + strong[0])
+    spread = (FEW * habits.spread**2 + strong[2]) / (FEW + strong[1])
     return Habits(
         jnp.clip(present, 0.5, 0.98),
         jnp.clip(jnp.sqrt(spread), 0.05, 1.0),

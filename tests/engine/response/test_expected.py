@@ -28,7 +28,8 @@ def test_the_strata_of_a_context_are_one_measurement_without_loss():
 def flat_priors(arms: int) -> Priors:
     t = len(presence.grid())
     habits = Habits(*(jnp.float32(x) for x in (0.85, 0.1, 0.5)))
-    return Priors(jnp.zeros((arms, t)) - jnp.log(t), jnp.zeros((4, t)) - jnp.log(t), habits)
+    flat = jnp.zeros((arms, t)) - jnp.log(t)
+    return Priors(flat, jnp.zeros((4, t)) - jnp.log(t), jnp.full(arms, 0.2), habits)
 
 
 def test_a_change_of_all_genes_is_an_offset():

@@ -10,7 +10,7 @@ from epistax.engine.response.presence import Evidence, Habits
 HABITS = Habits(jnp.float32(0.8), jnp.float32(0.1), jnp.float32(0.5))
 
 
-def evidence(change, variance, score=None, slope=None, noise=None) -> Evidence:
+def evidence(change, variance, score=None, slope=None, noise=None, silent=0.1) -> Evidence:
     change = np.asarray(change, np.float32)
     none = np.zeros_like(change)
     return Evidence(
@@ -19,6 +19,7 @@ def evidence(change, variance, score=None, slope=None, noise=None) -> Evidence:
         jnp.asarray(none if score is None else score, jnp.float32),
         jnp.asarray(none if slope is None else slope, jnp.float32),
         jnp.asarray(np.full(len(change), np.inf) if noise is None else noise, jnp.float32),
+        jnp.float32(silent),
     )
 
 
@@ -47,8 +48,10 @@ def test_posterior_is_that_of_a_sum_over_every_case():
                     center += own / (v + own) * (d - center) if here else 0.0
                 if np.isfinite(noise[k]):
                     told = slope[k][0] * theta if here else 0.0
-                    sd = np.sqrt(noise[k] + (0.5 * told) ** 2)
-                    density *= norm.pdf(score[k][0], told, sd)
+                    sd, least = np.sqrt(noise[k] + (0.5 * told) ** 2), np.sqrt(noise[k])
+                    own = norm.pdf(score[k][0], told, sd)
+                    none = 0.9 * norm.pdf(score[k][0], 0, least) + 0.1 / 2
+                    density *= 0.9 * own + 0.1 * none if here else none
                 p, m = p + density, m + density * center
             each.append(p)
             part.append(m / p)
@@ -72,8 +75,8 @@ def test_a_score_says_whether_an_effect_is_there_before_it_is_measured():
         [[1.0, 1.0], [0, 0]], variance, [[0, 0], [0.5, 0.0]], np.full((2, 2), 0.5), [np.inf, 0.005]
     )
     found = presence.posterior(given, flat(2), HABITS)
-    assert found.present[1, 0] > 0.95 and found.present[1, 1] < 0.3
-    assert found.mean[1, 0] > 0.9 and found.mean[1, 1] < 0.35
+    assert found.present[1, 0] > 0.95 and found.present[1, 1] < 0.4
+    assert found.mean[1, 0] > 0.9 and found.mean[1, 1] < 0.45
 
 
 def test_compiled_is_eager_and_signs_do_not_matter():
@@ -99,3 +102,34 @@ def test_habits_are_learned_from_strong_effects():
         habits = presence.learned(habits, learn(given, flat(400), habits).strong)
     assert float(habits.present) == pytest.approx(0.8, abs=0.04)
     assert float(habits.spread) == pytest.approx(0.3, abs=0.06)
+
+
+def test_effects_that_scores_never_show_are_not_taken_for_absent():
+    """Measured in two contexts, where 300 of 400 effects do not show; the third is scored alone."""
+    rng = np.random.default_rng(2)
+    theta = np.full(400, 1.0)
+    change = np.stack([theta, theta, 0 * theta]) + 0.05 * rng.normal(size=(3, 400))
+    variance = np.full((3, 400), 0.05**2)
+    variance[2] = np.inf
+    shows = np.arange(400) < 100
+    score = np.where(shows, 0.5, 0.0)[None] + 0.1 * rng.normal(size=(3, 400))
+    learn = jax.jit(presence.posterior)
+    silent, found = 0.2, []
+    for _ in range(4):
+        given = evidence(change, variance, score, np.full((3, 400), 0.5), np.full(3, 0.01), silent)
+        found.append(learn(given, flat(400), HABITS))
+        silent = float(presence.silence(found[-1].strong[None])[0])
+    assert silent == pytest.approx(0.75, abs=0.08)
+    before, after = (float(x.mean[2, ~shows].mean()) for x in (found[0], found[-1]))
+    assert before < 0.6 < after
+
+
+def test_a_score_alone_makes_no_effect():
+    """Measured precisely as none in two contexts, whatever correlations there are in a third."""
+    change, variance = np.zeros((3, 1)), np.array([[1e-4], [1e-4], [np.inf]])
+    given = evidence(
+        change, variance, [[0.0], [0.0], [0.9]], np.full((3, 1), 0.3), np.full(3, 1e-3)
+    )
+    rare = np.where(presence.grid() == 0, 0.9, 0.1 / 60)
+    found = presence.posterior(given, jnp.log(jnp.asarray(rare, jnp.float32))[None], HABITS)
+    assert abs(float(found.mean[2, 0])) < 0.15
