@@ -49,7 +49,7 @@ def shifts(
     cells: Cells,
     design: Design,
     graph: Edges,
-    regulators: Int[ndarray, "r"],
+    regulators: Int[ndarray, "t"],
     hits: Int[ndarray, "r"],
     context: Int[ndarray, "c"],
 ) -> Float[ndarray, "c a g"]:
