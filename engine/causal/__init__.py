@@ -1,0 +1,1 @@
+"""Causal embeddings: environments that shift few latents."""
