@@ -18,7 +18,7 @@ class Simulate(RunOptions):
         ...,
         "matrix (scores of pairs); small screens: separability, disjointness (vectors), images, "
         "guides (pictures); morphology (a screen of 50 genes); cells (single cells of known "
-        "regulation)",
+        "regulation); scm (environments that shift latents), l1000 (the same as compounds do)",
         choices=(
             "matrix",
             "separability",
@@ -27,26 +27,29 @@ class Simulate(RunOptions):
             "guides",
             "morphology",
             "cells",
+            "scm",
+            "l1000",
         ),
         metavar="KIND",
         positional=True,
     )
     genes: int | None = option(
         None,
-        "number of genes (matrix, morphology, cells)",
+        "number of genes (matrix, morphology, cells, l1000), of observed features (scm)",
         metavar="N",
         rule=POSITIVE,
         group="size",
-        auto="200 of matrix, 50 of morphology, 400 of cells",
+        auto="200 of matrix, 50 of morphology, 400 of cells, 978 of l1000, 10 or 20 of scm",
     )
     cells: int | None = option(
         None,
         "observations a class (small screens), a pair (morphology of cells or mixture), in all "
-        "(cells)",
+        "(cells), an environment (scm)",
         metavar="N",
         rule=POSITIVE,
         group="size",
-        auto="2,000 a class (5,000 of separability), 300 a pair, 6,000 in all",
+        auto="2,000 a class (5,000 of separability), 300 a pair, 6,000 in all, 1,000 an "
+        "environment (200 of sparse)",
     )
     rank: int = option(
         3, "rank of the smooth part of the matrix", metavar="R", rule=NON_NEGATIVE, group="matrix"
@@ -160,4 +163,57 @@ class Simulate(RunOptions):
         metavar="N",
         rule=POSITIVE,
         group="cells",
+    )
+    case: str = option(
+        "sparse",
+        '{choices}: two latents, as in sections 6.1, 6.2 and 6.3 of "Towards Learning Cell '
+        'Causal-Embeddings"; five on a growing network (6.4); many environments, each of one '
+        "latent, half of them held out",
+        choices=("independent", "dependent", "two-environments", "growing", "sparse"),
+        metavar="CASE",
+        group="scm",
+    )
+    environments: int | None = option(
+        None,
+        "environments (growing, sparse) or compounds, beside the control",
+        metavar="E",
+        rule=POSITIVE,
+        group="scm, l1000",
+        auto="10 of growing, 8 a latent of sparse, 1,017 of l1000",
+    )
+    targets: int | None = option(
+        None,
+        "latents that environments shift (growing, sparse, l1000)",
+        metavar="D",
+        rule=POSITIVE,
+        group="scm, l1000",
+        auto="5, 50 of l1000",
+    )
+    error: float | None = option(
+        None,
+        "sd of what is added to every feature",
+        metavar="SD",
+        rule=NON_NEGATIVE,
+        group="scm",
+        auto="0.1 of sparse, 0 of the others",
+    )
+    mixing: str = option(
+        "linear",
+        "how features follow from latents (sparse): {choices}",
+        choices=("linear", "relu"),
+        metavar="FORM",
+        group="scm",
+    )
+    network: bool = option(
+        False, "latents on a growing network instead of independent ones (sparse)", group="scm"
+    )
+    spread: float = option(
+        0.0,
+        "sd of the logarithm of what a target's sd is multiplied by (sparse)",
+        metavar="SD",
+        rule=NON_NEGATIVE,
+        group="scm",
+    )
+    offset_is_variance: bool = option(
+        False, "offsets of variance 5 instead of sd 5 (growing)", group="scm"
     )

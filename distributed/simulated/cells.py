@@ -12,7 +12,6 @@ regulator it acts on; both npz also hold genes, perturbation and dose [arms], of
 the control, effects.npz cell_type and donor [strata].
 """
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,10 +21,20 @@ import polars as pl
 from epistax.distributed.errors import BadInput
 from epistax.distributed.options import Simulate
 from epistax.distributed.rundir import RunDir
+from epistax.distributed.simulated import storing
 
 GENES, CELLS = 400, 6000
 MOST = 2**28  # counts
 AVERAGED = 4000  # cells behind each expected expression
+USES = {  # of uns: which column means what, and that X holds counts
+    "fields": {
+        "perturbation": "perturbation",
+        "control": "control",
+        "dose": "dose",
+        "covariates": np.array(["cell_type", "donor"]),
+    },
+    "values": "counts",
+}
 
 
 def refuse(options: Simulate) -> None:
@@ -55,6 +64,7 @@ def make(options: Simulate, run: RunDir) -> dict[str, Any]:
     """Write the cells, the graph and what is true of them."""
     import jax
     import jax.numpy as jnp
+    from scipy.sparse import csr_matrix
 
     from epistax.engine.simulate import cells
     from epistax.engine.simulate.cells_world import Size
@@ -94,11 +104,18 @@ def make(options: Simulate, run: RunDir) -> dict[str, Any]:
     followed = {"rows": np.asarray(rows), "y_true": np.asarray(clean, np.float32)}
     graph, truth = edges(made, names)
     return {
-        "data": str(write_h5ad(run, np.asarray(made.counts), obs, names)),
+        "data": storing.write_h5ad(
+            run,
+            csr_matrix(np.asarray(made.counts, np.float32)),
+            obs,
+            names=names,
+            rows="cell",
+            uns=USES,
+        ),
         "graph": str(run.write("graph.csv", graph.write_csv())),
         "truth": str(run.write_table("truth", truth)),
-        "effects": write_npz(run, "effects.npz", arms | groups),
-        "counterfactual": write_npz(run, "counterfactual.npz", arms | followed),
+        "effects": storing.write_npz(run, "effects.npz", arms | groups),
+        "counterfactual": storing.write_npz(run, "counterfactual.npz", arms | followed),
         "cells": size.cells,
         "genes": size.genes,
         "regulators": size.regulators,
@@ -130,45 +147,6 @@ def edges(made: Any, names: np.ndarray) -> tuple[pl.DataFrame, pl.DataFrame]:
     weight = np.asarray(made.world.weight)[target, source]
     known = {"source": names[source], "target": names[target], "weight": weight}
     return graph, pl.DataFrame(known | opened)
-
-
-def write_h5ad(
-    run: RunDir, counts: np.ndarray, obs: Mapping[str, np.ndarray], names: np.ndarray
-) -> Any:
-    """The cells as AnnData; uns says which column means what and that X holds counts."""
-    import h5py
-    import pandas as pd
-    from anndata import AnnData
-    from anndata.io import write_elem
-    from scipy.sparse import csr_matrix
-
-    texts = {k: pd.Categorical(v) if v.dtype.kind == "U" else v for k, v in obs.items()}
-    index = [f"cell{k + 1}" for k in range(len(counts))]
-    data = AnnData(
-        X=csr_matrix(counts.astype(np.float32)),
-        obs=pd.DataFrame(texts, index=index),
-        var=pd.DataFrame(index=names),
-        uns={
-            "fields": {
-                "perturbation": "perturbation",
-                "control": "control",
-                "dose": "dose",
-                "covariates": np.array(["cell_type", "donor"]),
-            },
-            "values": "counts",
-        },
-    )
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
-    return run.write("data.h5ad", buffer.getvalue())
-
-
-def write_npz(run: RunDir, name: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """Arrays by name; the path."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return str(run.write(name, buffer.getvalue()))
 
 
 def describe(summary: Mapping[str, Any]) -> str:

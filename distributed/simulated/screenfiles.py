@@ -1,6 +1,5 @@
 """A simulated screen as data.npz: x, perturbation and what else is known of an observation."""
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import polars as pl
 from epistax.distributed.errors import BadInput
 from epistax.distributed.options import Simulate
 from epistax.distributed.rundir import RunDir
+from epistax.distributed.simulated import storing
 
 MOST = 16 * 2**30  # bytes of images while they are made: 32 bits a value, twice
 BLOCK = 1024  # images turned into 8 bits in one step
@@ -48,9 +48,8 @@ def ordered(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def write(run: RunDir, x: Any, perturbation: np.ndarray, **columns: np.ndarray) -> str:
     """The file; its path."""
-    buffer = io.BytesIO()
-    np.savez(buffer, x=np.asarray(x), perturbation=perturbation, **columns)
-    return str(run.write("data.npz", buffer.getvalue()))
+    held = {"x": np.asarray(x), "perturbation": perturbation}
+    return storing.write_npz(run, "data.npz", held | columns)
 
 
 def write_separability(

@@ -12,8 +12,10 @@ from epistax.distributed.simulated import (
     disjointness,
     guides,
     images,
+    l1000,
     matrix,
     morphology,
+    scm,
     separability,
 )
 
@@ -25,6 +27,8 @@ KINDS = {
     "guides": guides,
     "morphology": morphology,
     "cells": cells,
+    "scm": scm,
+    "l1000": l1000,
 }
 
 
