@@ -50,6 +50,13 @@ def shifts(moved: Marginals, reference: Marginals) -> Float[Array, "e d"]:
     return (moved.mean - reference.mean) / sd
 
 
+def shared(
+    one: Float[Array | ndarray, "q d"], other: Float[Array | ndarray, "q d"]
+) -> Float[Array, "q"]:
+    """The largest shift of one latent that two environments both make, in its sds: >= 0."""
+    return jnp.max(jnp.minimum(jnp.abs(one), jnp.abs(other)), axis=-1)
+
+
 def divergences(moved: Marginals, reference: Marginals) -> Float[Array, "e d"]:
     """KL of each latent's law from that of the reference, a single row, in nats."""
     own, other = (0.5 * jnp.log(jnp.maximum(m.variance, LEAST)) for m in (moved, reference))

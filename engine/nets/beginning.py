@@ -16,6 +16,7 @@ from epistax.engine.types import Key
 NEAR = 0.01  # sd of what a bilinear form has beyond ones and identities
 JOINT, OUTWARD = "joint", "outward"  # layers of attention, whose biases begin at 0
 GRAPH = "convolution"  # how the names of graph convolutions begin: Glorot's weights, biases of 0
+STILL = "still"  # how the names of layers begin that tell 0 until they are trained
 
 
 def begun(key: Key, shapes: dict[str, Any]) -> dict[str, Any]:
@@ -62,5 +63,7 @@ def of_layer(name: str, even: Any, normal: Any) -> Any:
 
 
 def bound(name: str, shape: tuple[int, int]) -> float:
-    """The largest weight and bias of a linear layer: 1/sqrt(inputs); Glorot's of some."""
+    """The largest weight and bias of a linear layer: 1/sqrt(inputs); Glorot's or 0 of some."""
+    if name.startswith(STILL):
+        return 0.0
     return (6 / sum(shape)) ** 0.5 if name.startswith((JOINT, GRAPH)) else shape[0] ** -0.5
