@@ -23,8 +23,15 @@ from epistax.engine.stats import maineffects, normalise
 
 REMEDY = "name it with --control, or choose --center fit for a screen of doubles alone"
 SAMPLE = 400  # residuals that stand for a single; five times as many for the control
-AGAINST = ("knn", *CRITIC)  # tests that compare every class with the control
-VECTORS = ("additive", "mmd", "cosine", "severity", "knn")  # tests that pixels tell nothing to
+AGAINST = ("knn", "latent", *CRITIC)  # tests that compare every class with the control
+VECTORS = (
+    "additive",
+    "mmd",
+    "cosine",
+    "severity",
+    "knn",
+    "latent",
+)  # tests that pixels tell nothing to
 CROWDED = 20  # perturbations below which a fit of main effects has little to go by
 
 

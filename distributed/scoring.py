@@ -13,13 +13,14 @@ import jax
 import numpy as np
 import polars as pl
 
-from epistax.distributed import accelerators
+from epistax.distributed import accelerators, latents
 from epistax.distributed.critics import Critics
 from epistax.distributed.options import Score
 from epistax.distributed.options.score import CRITIC
 from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.status import TESTED, WORD
+from epistax.engine.causal import disentanglement
 from epistax.engine.interaction import additivity, disjointness, nearest, paired, resampling
 
 KERNELS = {"mmd": "rbf", "mmd:matern": "matern52"}
@@ -137,7 +138,7 @@ class Scorer:
             assert self.critics is not None
             return self.critics.status()[pairs].astype(WORD)
         a, b, ab, control = self.counts(pairs)
-        needed = [a, b, ab]
+        needed = [a, b, control] if name == "latent" else [a, b, ab]
         if self.data.residual and name == "additive":
             needed = [ab]
         least = FEW
@@ -169,6 +170,10 @@ class Scorer:
         if family in CRITIC:
             assert self.critics is not None
             return self.critics.test(name, pairs)
+        if family == "latent":
+            i, j = (x[pairs] for x in self.data.screen.pairs)
+            statistic = np.asarray(disentanglement.shared(self.latents[i], self.latents[j]))
+            return {"statistic": statistic, "score": statistic}
         if family == "knn":
             statistic = self.neighbours(form or "fixed")(pairs)
             return {"statistic": statistic, "score": np.abs(statistic)}
@@ -198,6 +203,11 @@ class Scorer:
             scale=None if self.options.scale == "auto" else self.options.scale,
             mesh=accelerators.mesh(),
         )
+
+    @functools.cached_property
+    def latents(self) -> np.ndarray:
+        """How far each perturbation shifts each latent."""
+        return latents.shifts(self.data.screen, seed=self.options.seed)
 
     @functools.cached_property
     def bandwidth(self) -> float:

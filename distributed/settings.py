@@ -1,7 +1,7 @@
 """Settings of models given by hand: NAME=VALUE, by the names that their records have.
 
 A name is that of a field of the model, of its training, its widths or its relations, such as
-omega1, kl or rate; one that several parts have is written with its part: relations.depth.
+rate or clip; one that several parts have is written with its part: relations.depth.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ def parsed(text: str) -> tuple[str, str]:
     """Name and value."""
     name, sign, value = (part.strip() for part in text.partition("="))
     if not (name and sign and value):
-        raise BadInput(f"--setting: {short(text)} is not NAME=VALUE, such as omega1=10")
+        raise BadInput(f"--setting: {short(text)} is not NAME=VALUE, such as rate=0.001")
     return name, value
 
 
@@ -94,6 +94,8 @@ def read(kind: Any, text: str) -> Any:
             return text
         if one in (bool, types.NoneType) and isinstance(word, one):
             return word
+        if typing.get_origin(one) is tuple and text.replace(",", "").isdigit():
+            return tuple(int(part) for part in text.split(",") if part)
         if one in (int, float) and isinstance(word, str):
             try:
                 return one(text)
@@ -115,6 +117,7 @@ def told(kind: Any) -> str:
         if typing.get_origin(one) is typing.Literal:
             words += typing.get_args(one)
         else:
-            names = {bool: "true or false", int: "a whole number", float: "a number"}
-            words.append(names.get(one, "none"))
+            names = {bool: "true or false", int: "a whole number", float: "a number",
+                     types.NoneType: "none"}  # fmt: skip
+            words.append(names.get(one, "whole numbers with commas between them"))
     return " or ".join(words)

@@ -19,7 +19,7 @@ COLUMNS = {  # the first that is there
     "mmd": ("disjoint", "interacting"),
     "cosine": ("same_pathway",),
     "severity": ("same_pathway",),
-    **dict.fromkeys((*CRITIC, "knn"), ("separable", "same_gene")),
+    **dict.fromkeys((*CRITIC, "knn", "latent"), ("separable", "same_gene")),
 }
 MEMBERS = {"a": pl.String, "b": pl.String}
 REVERSED = ("separable", "disjoint")  # columns that are true where there is no interaction

@@ -13,6 +13,7 @@ from epistax.distributed.options.campaign import (
     CampaignRecord,
     CampaignStatus,
 )
+from epistax.distributed.options.causal import CausalBenchmark, CausalFit, CausalPredict
 from epistax.distributed.options.check import Check
 from epistax.distributed.options.demo import Demo
 from epistax.distributed.options.discover import Discover
@@ -56,6 +57,9 @@ VERBS: dict[str, type[Options]] = {
         ResponsePredict,
         ResponseBenchmark,
         ResponseRefine,
+        CausalFit,
+        CausalPredict,
+        CausalBenchmark,
         Report,
         Status,
         Verify,

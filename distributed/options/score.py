@@ -29,6 +29,7 @@ TESTS = (
     "kl:ts",
     "logform",
     "logrms",
+    "latent",
 )
 CRITIC = ("kl", "logform", "logrms")  # tests that a critic answers
 TAIL = Rule(lambda v: 0 < v <= 0.5, "a share above 0 and at most 0.5")
@@ -55,7 +56,8 @@ class Score(ScaleOptions, ScreenOptions):
         "what to compute: {choices}; repeat for more; knn is KL(ab) - KL(a) - KL(b) against the "
         "control by 5 nearest neighbours, knn:adaptive by a number that follows the density: less "
         "biased, more scattered; both without p-values; kl is the same by a critic, logform and "
-        "logrms are the critic's own log-ratios",
+        "logrms are the critic's own log-ratios; latent is the largest shift of one latent that both "
+        "singles make, by a causal embedding that never sees doubles: without p-values",
         choices=TESTS,
         metavar="NAME",
         group="tests",
@@ -244,7 +246,7 @@ class Score(ScaleOptions, ScreenOptions):
         metavar="NAME=COLUMN",
         group="judging",
         auto="additive=interacting, mmd=disjoint or interacting, cosine and severity=same_pathway, "
-        "kl, logform, logrms and knn=separable or same_gene",
+        "kl, logform, logrms, knn and latent=separable or same_gene",
     )
     known: tuple[str, ...] = option(
         (),

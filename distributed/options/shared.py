@@ -111,8 +111,8 @@ class ScaleOptions(RunOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelOptions(Options):
-    """Shared by every verb that reads labels of perturbations."""
+class ControlOptions(Options):
+    """Shared by every verb that tells controls from perturbations."""
 
     control: tuple[str, ...] = option(
         (),
@@ -121,6 +121,12 @@ class LabelOptions(Options):
         group="reading",
         auto="control, ctrl, non-targeting, NTC, negative, DMSO, vehicle in any case",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions(ControlOptions):
+    """Shared by every verb that reads labels of perturbations."""
+
     sep: str = option("+", "separator of the names in one label", metavar="TEXT", group="reading")
 
 

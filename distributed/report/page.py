@@ -16,6 +16,8 @@ from jinja2 import Environment, StrictUndefined
 from epistax.distributed import atomic
 from epistax.distributed.errors import BadInput
 from epistax.distributed.report.sections import (
+    causal_benchmark,
+    causal_fit,
     discover,
     effects_benchmark,
     effects_discover,
@@ -45,6 +47,8 @@ SECTIONS = {
     "response fit": response_fit.section,
     "response benchmark": response_benchmark.section,
     "response refine": response_refine.section,
+    "causal fit": causal_fit.section,
+    "causal benchmark": causal_benchmark.section,
 }
 # what reading a file of another shape raises, wherever the shape shows
 FOREIGN = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError,

@@ -22,6 +22,7 @@ from epistax.distributed.report.sections.known import FLAGS
 POINTS = 3000  # drawn of all pairs; those of FLAGS always are, as many of each
 MARKERS = ("o", "D")
 SETTINGS = {"svg.fonttype": "none", "font.size": 9.0}  # text stays text
+LETTERS = 88  # of a legend as wide as a figure
 END = 10.0  # -log10 p beyond which points are drawn at the edge
 
 
@@ -197,9 +198,9 @@ def root(axes: Any, which: str) -> None:
 
 def finish(figure: Figure, axes: Any) -> Figure:
     """A legend below the axes, where it hides nothing."""
-    handles, _ = axes.get_legend_handles_labels()
+    handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(
-            loc="outside lower center", frameon=False, fontsize=8, ncols=min(len(handles), 4)
-        )
+        fit = LETTERS // (6 + max(map(len, labels)))  # a line stands before each
+        columns = max(1, min(len(handles), 4, fit))
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8, ncols=columns)
     return figure

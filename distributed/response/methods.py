@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 
-from epistax.distributed.response import settings as by_hand
+from epistax.distributed import settings as by_hand
 from epistax.distributed.response.graphs import GeneGraph
 from epistax.distributed.response.reading import CellTable
 from epistax.engine.nets.regulation import Edges

@@ -29,15 +29,16 @@ from epistax.engine.nets.embedding import Normal, Params, judge
 from epistax.engine.nets.hashing import normal
 from epistax.engine.types import Info, Key, Keys, Scalar
 
+TINY = 1e-30
 B1 = 0.5  # of both optimisers: with more memory the two circle each other
 
 
 @functools.lru_cache(maxsize=64)
-def adversarial(settings: Settings, environments: int) -> Family:
+def adversarial(settings: Settings, environments: int, updates: int) -> Family:
     """The model; the discriminator and the rest take one step each on every minibatch."""
     net = networks("adversarial", settings)
     other = judge(settings.latents, settings.hidden, environments)
-    tx = optimiser(settings, B1)
+    tx = optimiser(settings, updates, B1)
 
     def begin(key: Key) -> Parts:
         k_model, k_judge = jax.random.split(key)
@@ -71,7 +72,8 @@ def adversarial(settings: Settings, environments: int) -> Family:
         told = jnp.mean(of_own(logs, batch))
         if settings.bounded:  # KL(uniform || D): 0 where the discriminator knows nothing
             told = -jnp.mean(logs) - jnp.log(float(environments))
-        spread = jnp.mean(jnp.sum(jax.scipy.special.entr(alpha), axis=1))
+        # the log of a share that is 0 has no slope
+        spread = -jnp.mean(jnp.sum(alpha * jnp.log(jnp.maximum(alpha, TINY)), axis=1))
         more = settings.lambda_adv * told + settings.entropy * spread
         rebuilt = net.decode(params, z, e, key=batch.keys[10])
         value, info = reconstruction(rebuilt, params, batch, settings, environments, more)

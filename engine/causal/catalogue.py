@@ -43,7 +43,8 @@ def method(
             told = f"`temperatures` are {len(wanted)} for {len(keys)} keys; give one each"
             raise ValueError(told)
         arrays, environments = training.known(data, stop=settings.stop)
-        family = built(name, settings, environments)
+        rounds = len(arrays.place) // min(settings.batch, len(arrays.place))
+        family = built(name, settings, environments, settings.epochs * rounds)
         k_begin, k_run = jax.vmap(jax.random.split, out_axes=1)(keys)
         parts = begin(family)(k_begin)
         if settings.start != "random":
@@ -61,7 +62,7 @@ def method(
         return training.fitted(state), info
 
     # what embeds does not depend on how many environments were trained on
-    made = built(name, settings, 1)
+    made = built(name, settings, 1, 1)
 
     def encode(fits: Fitted, x: Array | ndarray, vectors: Array | ndarray) -> Latents:
         return Latents(*over_fits(made, "encode")(fits, *single(x, vectors)))
@@ -78,11 +79,11 @@ def method(
     return Method(fitted, encode, decode, prior, variables)
 
 
-def built(name: str, settings: Settings, environments: int) -> Family:
-    """The functions of a model that is trained on so many environments."""
+def built(name: str, settings: Settings, environments: int, updates: int) -> Family:
+    """The functions of a model that is trained on so many environments, by so many updates."""
     if name == "adversarial":
-        return adversarial(settings, environments)
-    return variational(name, settings, environments)
+        return adversarial(settings, environments, updates)
+    return variational(name, settings, environments, updates)
 
 
 @functools.lru_cache(maxsize=64)

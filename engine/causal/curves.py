@@ -22,8 +22,7 @@ def worst_rise(validation: Float[Array | ndarray, "t"], warmup: int) -> float:
         raise ValueError(f"`warmup` is {warmup} but there are {len(curve)} epochs; train longer")
     if not np.isfinite(curve).all():
         return float("inf")
-    after = curve[warmup:]
-    least = np.minimum.accumulate(after)
+    after, least = curve[warmup:], np.minimum.accumulate(curve)[warmup:]
     # an error of 0 that stays 0 has not risen
     ratio = np.divide(after, least, out=np.full_like(after, np.inf), where=least > 0)
     return float(np.where(after == least, 1.0, ratio).max())

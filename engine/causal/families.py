@@ -86,13 +86,17 @@ def begun(key: Key, net: Net, settings: Settings) -> Params:
     return params
 
 
-def optimiser(settings: Settings, b1: float = 0.9) -> optax.GradientTransformation:
-    """Adam; by the settings with a clipped gradient, and with weights that decay by themselves."""
+def optimiser(settings: Settings, updates: int, b1: float = 0.9) -> optax.GradientTransformation:
+    """Adam of so many updates; by the settings with a clipped gradient and weights that decay.
+
+    The rate falls along a cosine, to the share `fall` of itself at the end.
+    """
     steps = [] if settings.clip is None else [optax.clip_by_global_norm(settings.clip)]
     steps.append(optax.scale_by_adam(b1))
     if settings.decay:
         steps.append(optax.add_decayed_weights(settings.decay, matrices))
-    return optax.chain(*steps, optax.scale(-settings.rate))
+    rate = optax.cosine_decay_schedule(settings.rate, updates, alpha=settings.fall)
+    return optax.chain(*steps, optax.scale_by_learning_rate(rate))
 
 
 def matrices(params: Params) -> Params:

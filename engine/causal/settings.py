@@ -46,12 +46,14 @@ class Settings:
     irm_after: int = 100  # steps before which it is 0
     irm_halves: bool = False  # its unbiased form
     depth: int = 1  # layers of causal variables (structured)
+    tells: Literal["previous", "sum"] = "previous"  # what is encoded: C_prev or C (translation)
     lambda_adv: float = 1.0  # weight of fooling the discriminator (adversarial)
     bounded: bool = True  # fooled: told all environments alike; else: told the right one least
     entropy: float = 0.0  # weight of the attention's entropy
     epochs: int = 200
     batch: int = 64  # samples
     rate: float = 1e-3
+    fall: float = 1.0  # share of the rate that is left at the end
     stop: bool = False  # keep the epoch that is best on a tenth of the training environments,
     patience: int = 20  # epochs after it that end the training
 
@@ -63,6 +65,7 @@ class Settings:
                 lambda x: x >= 0,
                 "vector beta warmup decay irm irm_after lambda_adv entropy patience",
             ),
+            "above 0 and at most 1": (lambda x: 0 < x <= 1, "fall"),
             "at least 0 and below 1": (lambda x: 0 <= x < 1, "dropout vector_dropout"),
             "none or above 0": (lambda x: x is None or x > 0, "clip bottleneck"),
             "widths above 0": (lambda x: all(width > 0 for width in x), "hidden"),
@@ -71,7 +74,7 @@ class Settings:
             for name in names.split():
                 if not holds(getattr(self, name)):
                     raise ValueError(f"`{name}` is {getattr(self, name)}; it must be {wanted}")
-        for name in ("encoder", "decoder", "start", "sees", "likelihood", "gate"):
+        for name in ("encoder", "decoder", "start", "sees", "likelihood", "gate", "tells"):
             if getattr(self, name) not in get_args(hints[name]):
                 known = ", ".join(get_args(hints[name]))
                 raise ValueError(f"`{name}` is {getattr(self, name)!r}; it is one of {known}")
@@ -106,6 +109,8 @@ REMEDIES: dict[str, Any] = {
     "prior_clamp": True,
     "clip": 1.0,
     "decay": 1e-4,
+    "fall": 0.05,
+    "tells": "sum",  # what an unseen environment adds need not be taken away first
 }
 DEFAULT: tuple[tuple[float, dict[str, Any]], ...] = (
     (12, {"latents": 2, "hidden": (20,)}),
@@ -114,7 +119,6 @@ DEFAULT: tuple[tuple[float, dict[str, Any]], ...] = (
 )
 TOLD: dict[str, dict[str, Any]] = {  # where the encoder must see e
     "conditional": {"sees": "concat", "vector_dropout": 0.3},
-    "translation": {"sees": "concat"},  # what the offset adds, it must take away first
     "adversarial": {"sees": "concat", "vector_dropout": 0.3},
 }
 WIDE, BOTTLENECK = 64, 32  # numbers of a vector above which it is reduced, and to how many

@@ -35,11 +35,12 @@ from epistax.engine.types import Info, Key, Scalar
 
 
 @functools.lru_cache(maxsize=64)
-def variational(name: str, settings: Settings, environments: int) -> Family:
+def variational(name: str, settings: Settings, environments: int, updates: int) -> Family:
     """The model; the same record for the same settings, so that nothing is compiled twice."""
     net = networks(name, settings)
-    tx = optimiser(settings)
+    tx = optimiser(settings, updates)
     sparse = name in ("environment", "translation", "structured")
+    previous = name == "translation" and settings.tells == "previous"
 
     def begin(key: Key) -> Parts:
         return {"model": trainable(begun(key, net, settings), tx)}
@@ -58,7 +59,7 @@ def variational(name: str, settings: Settings, environments: int) -> Family:
 
     def encode(params: Params, temperature: Scalar, x: Array, e: Array) -> Normal:
         mean, log_sd = net.encode(params, x, e)
-        if name == "translation":
+        if previous:
             mean = mean + prior(params, temperature, e)[0]
         return mean, log_sd
 
@@ -73,7 +74,7 @@ def variational(name: str, settings: Settings, environments: int) -> Family:
         e = seen(k_see, batch.e, settings.vector_dropout)
         mean, log_sd = net.encode(params, batch.x, e, key=k_encode)
         before = prior(params, batch.pace.temperature, batch.e, key=k_prior)
-        mean = mean + before[0] if name == "translation" else mean
+        mean = mean + before[0] if previous else mean
         z = drawn(k_draw, mean, log_sd)
         told = net.decode(params, net.variables(params, z), e, key=k_decode)
         apart = jnp.mean(kl(mean, log_sd, *before))

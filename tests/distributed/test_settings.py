@@ -1,7 +1,8 @@
 import pytest
 
 from epistax.distributed.errors import BadInput
-from epistax.distributed.response.settings import changed, refuse
+from epistax.distributed.settings import changed, refuse
+from epistax.engine.causal import catalogue as embeddings
 from epistax.engine.response import catalogue
 
 GRAPHVCI = catalogue.settings("graphvci", genes=20, cells=100)
@@ -42,3 +43,11 @@ def test_values_that_are_none_are_refused(text, says):
     with pytest.raises(BadInput) as error:
         changed(GRAPHVCI, (text,))
     assert says in str(error.value)
+
+
+def test_settings_of_several_numbers_are_read():
+    vae = embeddings.settings("vae", samples=100, features=20, vector=3)
+    found = changed(vae, ("hidden=30,10", "sees=film", "clip=none"))
+    assert found.hidden == (30, 10) and found.sees == "film" and found.clip is None
+    with pytest.raises(BadInput, match="hidden='wide': give whole numbers with commas between"):
+        changed(vae, ("hidden=wide",))

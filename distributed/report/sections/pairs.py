@@ -33,6 +33,7 @@ SYMBOLS = {
     "kl": "ΔKL",
     "logform": "ΔT",
     "logrms": "rms ΔT",
+    "latent": "max min |Δc|",
 }
 SIGNED = ("knn", "kl", "logform")
 

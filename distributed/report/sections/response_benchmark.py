@@ -5,11 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from epistax.distributed.report import pictures, responsecurves
+from epistax.distributed.report import responsecurves
 from epistax.distributed.report.response import SPLITS, held
 from epistax.distributed.report.sections.blocks import (
     Block,
-    Figure,
     Figures,
     Heading,
     Section,
@@ -19,6 +18,7 @@ from epistax.distributed.report.sections.blocks import (
     percent,
     spread,
 )
+from epistax.distributed.report.sections.drawn import figure
 from epistax.distributed.report.sections.response_rows import cells_of, lacking
 from epistax.distributed.report.sections.runs import Run
 
@@ -65,9 +65,8 @@ def section(run: Run) -> Section:
     if summary["marginal"]:
         blocks.append(marginal(summary["marginal"]))
     first = "ood" if groups["ood"] else "test"
-    drawn = [Figure("models", f"Explained of the groups of {first}; grey needs no model.",
-                    *pictures.rendered("models", responsecurves.by_model(models, first, TRIVIAL)),
-                    run.path / "figures")]  # fmt: skip
+    caption = f"Explained of the groups of {first}; grey needs no model."
+    drawn = [figure(run, "models", caption, responsecurves.by_model(models, first, TRIVIAL))]
     means = run.table("means", MEANS).filter(pl.col("split") == first).collect()
     own = [name for name in models if name not in TRIVIAL][: SCATTERED - 1]
     names = [name for name in (*own, "control-shift") if name in set(means["model"])]
@@ -81,11 +80,6 @@ def section(run: Run) -> Section:
         drawn.append(figure(run, "learning", caption, responsecurves.learning(found)))
     blocks += [Heading("Pictures"), Figures(tuple(drawn))]
     return Section("Responses predicted", tuple(blocks))
-
-
-def figure(run: Run, name: str, caption: str, drawn: Any) -> Figure:
-    """A picture that is kept beside the report."""
-    return Figure(name, caption, *pictures.rendered(name, drawn), run.path / "figures")
 
 
 def marginal(found: Sequence[Mapping[str, Any]]) -> Table:

@@ -15,7 +15,7 @@ from epistax.distributed.rundir import read_record
 # those with something to look at, in the order of the work
 VERBS = ("simulate", "score", "rank", "discover", "effects fit", "effects benchmark",
          "effects discover", "response fit", "response benchmark",
-         "response refine")  # fmt: skip
+         "response refine", "causal fit", "causal benchmark")  # fmt: skip
 
 
 @dataclass(frozen=True)

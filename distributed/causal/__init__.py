@@ -1,0 +1,1 @@
+"""Runs on causal embeddings: reading environments, splits, benchmarks, fits, predictions."""
