@@ -31,6 +31,7 @@ from epistax.engine.causal.records import Data, Method
 from epistax.engine.simulate.l1000 import Size
 
 EPOCHS = 200
+PRESETS = ("default", "published")
 TEMPERATURES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 SMALLER = Size(environments=400, genes=300, latents=20, bits=256, scaffolds=30, plates=30)
 SPARSE: dict[str, tuple[str, dict[str, Any]]] = {  # beside every model as it is by default
@@ -96,9 +97,11 @@ def trivial(data: Data, width: int) -> dict[str, Any]:
     return {k: rounded(principal.error(principal.fitted(seen, w), x)) for k, w in widths.items()}
 
 
-def curves(w: World, seed: int, models: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def curves(
+    w: World, seed: int, models: tuple[str, ...], presets: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
     """Errors of validation environments by epoch: as published, raw; by default, scaled."""
-    for preset in ("default", "published"):
+    for preset in presets:
         own = scaled(w) if preset == "default" else w
         for name in models:
             _, settings, _, told = trained(own, name, seed, preset=preset)
@@ -181,7 +184,9 @@ def main() -> None:
     parser.add_argument("--network", action="store_true", help="latents of `sparse` have causes")
     parser.add_argument("--size", choices=("full", "smaller"), default="full")
     parser.add_argument("--model", choices=catalogue.NAMES, action="append")
+    parser.add_argument("--preset", choices=PRESETS, action="append")
     given = parser.parse_args()
+    presets = tuple(given.preset or PRESETS)
     models = tuple(given.model or catalogue.NAMES)
     size = Size() if given.size == "full" else SMALLER
     about = {"device": harness.device(), "versions": harness.versions()}
@@ -189,14 +194,18 @@ def main() -> None:
         if given.part == "two":
             lines = two(seed, trained)
         elif given.part == "growing":
-            lines = curves(of_growing(seed), seed, models)
+            lines = curves(of_growing(seed), seed, models, presets)
         elif given.part == "sparse":
             w = of_sparse(seed, mixing=given.mixing, network=given.network)
             about |= {"mixing": given.mixing, "network": given.network}
             lines = sparse(w, seed, models)
         else:
-            part = curves if given.part == "l1000" else remedies
-            lines = part(of_l1000(seed, size), seed, models)
+            w = of_l1000(seed, size)
+            each = {
+                "l1000": lambda w=w, s=seed: curves(w, s, models, presets),
+                "remedies": lambda w=w, s=seed: remedies(w, s, models),
+            }
+            lines = each[given.part]()
             about |= {"size": given.size}
         for record in lines:
             record = {"name": given.part, "world": seed, **record, **about}

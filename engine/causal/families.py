@@ -100,8 +100,11 @@ def optimiser(settings: Settings, updates: int, b1: float = 0.9) -> optax.Gradie
 
 
 def matrices(params: Params) -> Params:
-    """Which parameters decay: not the biases."""
-    return jax.tree.map(lambda x: x.ndim > 1, params)
+    """Which parameters decay: not the biases, nor A, whose shifts may be large."""
+    told = {name: jax.tree.map(lambda x: x.ndim > 1, part) for name, part in params.items()}
+    if "auxiliary" in params:
+        told["auxiliary"] = jax.tree.map(lambda x: False, params["auxiliary"])
+    return told
 
 
 def seen(key: Key, e: Float[Array, "b v"], share: float) -> Float[Array, "b v"]:

@@ -108,19 +108,16 @@ REMEDIES: dict[str, Any] = {
     "clamp": True,
     "prior_clamp": True,
     "clip": 1.0,
-    "decay": 1e-4,
+    "decay": 1.0,
     "fall": 0.05,
     "tells": "sum",  # what an unseen environment adds need not be taken away first
 }
 DEFAULT: tuple[tuple[float, dict[str, Any]], ...] = (
-    (12, {"latents": 2, "hidden": (20,)}),
-    (100, {"latents": 5, "hidden": (20,)}),
-    (float("inf"), {"latents": 50, "hidden": (256,), "dropout": 0.2, "batch": 256}),
+    (12, {"latents": 2, "hidden": (20,), "rate": 2.5e-4}),
+    (100, {"latents": 5, "hidden": (64,), "rate": 2.5e-4}),
+    (float("inf"), {"latents": 50, "hidden": (256,), "batch": 256}),
 )
-TOLD: dict[str, dict[str, Any]] = {  # where the encoder must see e
-    "conditional": {"sees": "concat", "vector_dropout": 0.3},
-    "adversarial": {"sees": "concat", "vector_dropout": 0.3},
-}
+CONDITIONAL: dict[str, Any] = {"sees": "concat", "vector_dropout": 0.3}
 WIDE, BOTTLENECK = 64, 32  # numbers of a vector above which it is reduced, and to how many
 DEEP = 5  # layers of causal variables at most
 
@@ -143,7 +140,7 @@ def settings(
     if published:
         own |= {"sees": "x" if name == "vae" else "concat", "bounded": False}
     else:
-        own = REMEDIES | own | TOLD.get(name, {})
+        own = REMEDIES | own | (CONDITIONAL if name == "conditional" else {})
         own["bottleneck"] = BOTTLENECK if vector > WIDE else None
     own["latents"] = changes.get("latents", min(own["latents"], features))
     own["batch"] = max(1, min(own["batch"], samples))

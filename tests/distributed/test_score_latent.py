@@ -1,15 +1,16 @@
 """`score --test latent`: pairs whose singles shift one latent, told without doubles."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from epistax.cli import main
 from epistax.distributed import latents
 from epistax.engine import screen as screens
 from epistax.engine.causal import disentanglement
-from tests.distributed.conftest import cli
 
 
 def drawn(seed: int, doubles: int = 20) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -60,7 +61,9 @@ def test_through_the_door(tmp_path: Path) -> None:
     }
     pl.DataFrame(truth).write_parquet(tmp_path / "truth.parquet")
     out = tmp_path / "run"
-    summary = cli("score", tmp_path / "data.npz", "--test", "latent", "--out", out)
+    told = ("score", tmp_path / "data.npz", "--test", "latent", "--out", out, "--quiet")
+    assert main([str(word) for word in told]) == 0
+    summary = json.loads((out / "summary.json").read_text())
     assert summary["tests"]["latent"]["auroc"] == 1.0
     frame = pl.read_parquet(out / "scores.parquet")
     assert frame["p_value"].null_count() == len(pairs)

@@ -62,7 +62,7 @@ def turned(**changes):
         "adversarial", samples=64, features=8, vector=3, preset="published", latents=3,
         hidden=(7,), **changes,
     )  # fmt: skip
-    family = built("adversarial", config, COUNT)
+    family = built("adversarial", config, COUNT, 1)
     parts = jax.jit(family.begin)(jax.random.key(1))
     x, e = (jax.random.normal(jax.random.key(seed), (12, k)) for seed, k in ((0, 8), (2, 3)))
     pace = Pace(jnp.float32(1), jnp.float32(1), jnp.float32(0))

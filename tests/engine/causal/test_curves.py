@@ -8,8 +8,9 @@ from epistax.engine.causal import curves
 def test_worst_rise_by_hand():
     assert curves.worst_rise(np.array([5.0, 4, 3, 2]), 0) == 1
     assert curves.worst_rise(np.array([5.0, 2, 3, 1, 1.2]), 0) == pytest.approx(1.5)
-    assert curves.worst_rise(np.array([5.0, 2, 3, 1, 1.2]), 2) == pytest.approx(1.2)
-    assert curves.worst_rise(np.array([1.0, 9, 8]), 1) == 1
+    assert curves.worst_rise(np.array([5.0, 2, 3, 1, 1.2]), 2) == pytest.approx(1.5)
+    assert curves.worst_rise(np.array([5.0, 2, 3, 1, 1.2]), 3) == pytest.approx(1.2)
+    assert curves.worst_rise(np.array([1.0, 9, 8]), 1) == 9  # what was reached before counts
     assert curves.worst_rise(jnp.array([2.0, 1, 4]), 0) == 4
 
 

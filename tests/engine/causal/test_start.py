@@ -18,7 +18,7 @@ def started(x, name="conditional", **changes):
     config = settings(name, samples=len(x), features=x.shape[1], vector=3, **how)
     keys = jax.random.split(jax.random.key(0), 2)
     params = jax.vmap(lambda key: begun(key, networks(name, config), config))(keys)
-    return built(name, config, 2), principal(params, x), config
+    return built(name, config, 2, 1), principal(params, x), config
 
 
 @pytest.mark.parametrize("name", ["conditional", "structured"])

@@ -40,7 +40,7 @@ def taken(toy, key=3):
 @pytest.mark.parametrize("name", ["environment", "adversarial"])
 def test_a_step_compiled_is_a_step_not_compiled(toy, name):
     batch, count = taken(toy)
-    family = built(name, small(name, irm=1.0, sees="film"), count)
+    family = built(name, small(name, irm=1.0, sees="film"), count, 1)
     parts = jax.jit(family.begin)(jax.random.key(1))
     one, told = jax.jit(family.turn)(KEYS[0], parts, batch(family))
     with jax.disable_jit():
@@ -51,7 +51,7 @@ def test_a_step_compiled_is_a_step_not_compiled(toy, name):
 
 def test_samples_over_eight_devices_are_trained_on_as_on_one(toy):
     batch, count = taken(toy)
-    family = built("environment", small("environment", irm=1.0), count)
+    family = built("environment", small("environment", irm=1.0), count, 1)
     parts = jax.jit(family.begin)(jax.random.key(1))
     some = batch(family)
     devices = mesh.mesh(8)
@@ -94,7 +94,7 @@ def test_validation_samples_move_no_parameter_and_are_looked_at_by_their_means(t
 
 
 def test_blocks_of_a_look_are_all_samples(toy, monkeypatch):
-    family = built("vae", small("vae"), 4)
+    family = built("vae", small("vae"), 4, 1)
     params = jax.jit(family.begin)(jax.random.key(1))["model"].params
     arrays, _ = training.known(toy.data, stop=False)
     model = training.Fitted(params, jnp.float32(1))
@@ -160,7 +160,7 @@ def test_an_epoch_warms_and_the_penalty_waits(toy):
         jax.debug.callback(lambda *x: seen.append([float(v) for v in x]), *batch.pace, ordered=True)
         return parts, {"rows": jnp.sum(batch.environment).astype(jnp.float32)}
 
-    family = built("vae", config, count)._replace(turn=turn)
+    family = built("vae", config, count, 1)._replace(turn=turn)
     arrays = jax.tree.map(jnp.asarray, arrays)
     for done in (0, 1, 2):
         epoch = training.epoch(

@@ -24,7 +24,7 @@ def small(name, **changes):
 
 
 def begun(name, config):
-    family = built(name, config, 2)
+    family = built(name, config, 2, 1)
     return family, jax.jit(family.begin)(jax.random.key(1))
 
 
@@ -133,12 +133,12 @@ def test_gradients_are_clipped_and_weights_decay_but_not_biases():
     config = small("vae", clip=1.0, decay=0.5, rate=0.1)
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     assert matrices(params) == {"kernel": True, "bias": False}
-    state = trainable(params, optimiser(config))
+    state = trainable(params, optimiser(config, 1))
     none = jax.tree.map(jnp.zeros_like, params)
-    moves, _ = optimiser(config).update(none, state.opt, params)
+    moves, _ = optimiser(config, 1).update(none, state.opt, params)
     np.testing.assert_allclose(moves["kernel"], -0.05, rtol=1e-6)
     np.testing.assert_array_equal(moves["bias"], 0)
     large = jax.tree.map(lambda x: 1e6 * x, params)
-    _, opt = optimiser(config).update(large, state.opt, params)
+    _, opt = optimiser(config, 1).update(large, state.opt, params)
     length = sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(opt[1].mu)) ** 0.5
     assert length == pytest.approx(0.1, rel=1e-4)  # a tenth of a gradient of norm 1
