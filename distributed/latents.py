@@ -4,10 +4,9 @@
 latents. Two that shift the same one are predicted to be inseparable; doubles are not looked at.
 """
 
-from dataclasses import replace
-
 import jax
 import numpy as np
+import polars as pl
 from jaxtyping import Float
 from numpy import ndarray
 
@@ -40,12 +39,18 @@ def shifts(screen: Screen, *, seed: int) -> Float[ndarray, "p d"]:
     data = Data(codes, Samples(x, place), none)
     latents = max(1, min(x.shape[1], np.unique(place).size - 1, LATENTS))
     sizes = {"samples": len(x), "features": x.shape[1], "vector": BITS, "latents": latents}
-    chosen = settings("environment", **sizes)
-    epochs = int(np.clip(STEPS * chosen.batch // len(x), 1, EPOCHS))
-    chosen = replace(chosen, epochs=epochs, warmup=min(chosen.warmup, epochs - 1))
-    embedding = method("environment", chosen)
+    batch = settings("environment", **sizes).batch
+    epochs = int(np.clip(STEPS * batch // len(x), 1, EPOCHS))
+    embedding = method("environment", settings("environment", **sizes, epochs=epochs))
     fits, _ = embedding.fit(jax.random.split(jax.random.key(seed), 1), data, ())
     law = embedding.encode(fits, x, codes[place])
     moved = disentanglement.marginals(law.mean[0], law.log_sd[0], place, environments=p + 1)
     reference = jax.tree.map(lambda values: values[:1], moved)
     return np.asarray(disentanglement.shifts(moved, reference))[1:]
+
+
+def table(names: tuple[str, ...], shifts: Float[ndarray, "p d"]) -> pl.DataFrame:
+    """A row a perturbation that was seen alone, its shifts without their signs."""
+    seen = np.isfinite(shifts).all(axis=1)
+    columns = {f"latent_{k + 1}": np.abs(shifts[seen, k]) for k in range(shifts.shape[1])}
+    return pl.DataFrame({"gene": np.array(names)[seen], **columns})

@@ -8,7 +8,18 @@ from epistax.distributed.options.shared import Options
 
 SUITES = {
     name: f"epistax.benchmarks.{name}"
-    for name in ("critic", "effects", "mmd", "moments", "rank", "ray", "response", "round", "svi")
+    for name in (
+        "causal",
+        "critic",
+        "effects",
+        "mmd",
+        "moments",
+        "rank",
+        "ray",
+        "response",
+        "round",
+        "svi",
+    )
 }
 
 

@@ -56,8 +56,8 @@ class Score(ScaleOptions, ScreenOptions):
         "what to compute: {choices}; repeat for more; knn is KL(ab) - KL(a) - KL(b) against the "
         "control by 5 nearest neighbours, knn:adaptive by a number that follows the density: less "
         "biased, more scattered; both without p-values; kl is the same by a critic, logform and "
-        "logrms are the critic's own log-ratios; latent is the largest shift of one latent that both "
-        "singles make, by a causal embedding that never sees doubles: without p-values",
+        "logrms are the critic's own log-ratios; latent is the largest shift of one latent that "
+        "both singles make, by a causal embedding that never sees doubles: without p-values",
         choices=TESTS,
         metavar="NAME",
         group="tests",

@@ -2,6 +2,8 @@
 
 scores.parquet      a row a pair and test, q_value over all pairs of a test
 classes.parquet     with a critic: a row a class, its divergence and diagnostics
+shifts.parquet      with --test latent: how far each perturbation shifts each latent, in sds of the
+                    controls, without its sign; `discover --side` reads it
 known.parquet       with --known: a row a test, relation and side, recall and its denominator
 composed.parquet    with --compose: predicted effects of the pairs not measured
 """
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epistax.distributed import backends, critics, embed, known
+from epistax.distributed import backends, critics, embed, known, latents
 from epistax.distributed.agreement import agreement
 from epistax.distributed.components import compared
 from epistax.distributed.driver import execute, seconds
@@ -85,6 +87,8 @@ def run(options: Score) -> dict[str, Any]:
         directory.note(seconds=round(time.monotonic() - begun, 1), crew=done.facts)
         if scorer.critics is not None and scorer.critics.read is not None:
             directory.write_table("classes", scorer.critics.classes())
+        if "latent" in tests(options):
+            directory.write_table("shifts", latents.table(scorer.data.names, scorer.latents))
         if any(name.startswith("mmd") for name in tests(options)):
             directory.note(bandwidth=scorer.bandwidth)
         summary = report.summary(frame, tests(options), taken)

@@ -100,11 +100,16 @@ def optimiser(settings: Settings, updates: int, b1: float = 0.9) -> optax.Gradie
 
 
 def matrices(params: Params) -> Params:
-    """Which parameters decay: not the biases, nor A, whose shifts may be large."""
-    told = {name: jax.tree.map(lambda x: x.ndim > 1, part) for name, part in params.items()}
-    if "auxiliary" in params:
-        told["auxiliary"] = jax.tree.map(lambda x: False, params["auxiliary"])
-    return told
+    """Which parameters decay: hidden layers' weights.
+
+    Not biases, nor paths, which begin as components, nor A: what these tell may be large.
+    """
+
+    def one(path: Any, leaf: Array) -> bool:
+        names = {getattr(part, "key", None) for part in path}
+        return leaf.ndim > 1 and not names & {"path", "auxiliary"}
+
+    return jax.tree_util.tree_map_with_path(one, params)
 
 
 def seen(key: Key, e: Float[Array, "b v"], share: float) -> Float[Array, "b v"]:

@@ -145,4 +145,6 @@ def settings(
     own["latents"] = changes.get("latents", min(own["latents"], features))
     own["batch"] = max(1, min(own["batch"], samples))
     own["depth"] = min(own["latents"], DEEP)
+    # a short training warms up in a tenth of it too
+    own["warmup"] = min(own.get("warmup", 0), changes.get("epochs", Settings.epochs) // 10)
     return replace(Settings(features=features, vector=vector, **own), **changes)

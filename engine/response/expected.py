@@ -258,9 +258,9 @@ def controls(
     shift = steep[:, None] * change[context]
     unsure = steep[:, None] ** 2 * np.asarray(effect.variance, float)[context]
     precise = np.where(groups.count[:, :, None] > 0, 1 / (variance + unsure), 0.0)
-    total = precise.sum(1)
-    mean = (precise * (groups.mean - shift)).sum(1) / np.maximum(total, 1e-12)
-    return settled(mean, np.where(total > 0, 1 / np.maximum(total, 1e-12), np.inf), strata)
+    total, least = precise.sum(1), 1e-12
+    mean = (precise * (groups.mean - shift)).sum(1) / np.maximum(total, least)
+    return settled(mean, np.where(total > 0, 1 / np.maximum(total, least), np.inf), strata)
 
 
 def completed(
@@ -286,11 +286,10 @@ def completed(
         usual = (effect**2 + variance)[:, 1:][:, seen[1:]].mean(1)
         variance[:, unknown] = usual[:, None]
     steep = slope(learned.base)[:, None]
-    unsure = learned.base_variance[:, None] + steep**2 * variance[context]
     return Full(
         base=learned.base,
         shift=steep * (effect + offset)[context],
-        shift_sd=np.sqrt(unsure),
+        shift_sd=np.sqrt(learned.base_variance[:, None] + steep**2 * variance[context]),
         way=steep * effect[context],
         within=learned.within,
     )

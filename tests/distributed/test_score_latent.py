@@ -68,3 +68,10 @@ def test_through_the_door(tmp_path: Path) -> None:
     frame = pl.read_parquet(out / "scores.parquet")
     assert frame["p_value"].null_count() == len(pairs)
     assert set(frame["status"]) == {"ok"}
+    shifts = pl.read_parquet(out / "shifts.parquet")
+    assert shifts["gene"].to_list() == list(names)
+    both = shifts.drop("gene").to_numpy()
+    score = dict(zip(zip(frame["a"], frame["b"], strict=True), frame["score"], strict=True))
+    for i, j in pairs:
+        expected = np.minimum(both[i], both[j]).max()
+        assert score[names[i], names[j]] == pytest.approx(expected, rel=1e-5)

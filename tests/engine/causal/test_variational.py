@@ -142,3 +142,37 @@ def test_gradients_are_clipped_and_weights_decay_but_not_biases():
     _, opt = optimiser(config, 1).update(large, state.opt, params)
     length = sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(opt[1].mu)) ** 0.5
     assert length == pytest.approx(0.1, rel=1e-4)  # a tenth of a gradient of norm 1
+
+
+def test_paths_and_what_tells_of_environments_do_not_decay():
+    config = small("environment", encoder="residual", decoder="residual")
+    _, parts = begun("environment", config)
+    told = matrices(parts["model"].params)
+    assert told["decoder"]["path"] == {"kernel": False, "bias": False}
+    assert not any(jax.tree.leaves(told["auxiliary"]))
+    hidden = {name: part for name, part in told["decoder"].items() if name != "path"}
+    assert any(jax.tree.leaves(hidden))
+
+
+def test_the_rate_falls_along_a_cosine():
+    config = small("vae", rate=0.1, fall=0.2)
+    params = {"kernel": jnp.ones((2, 2))}
+    tx = optimiser(config, 4)
+    state, moves = tx.init(params), []
+    for _ in range(5):
+        update, state = tx.update(params, state, params)
+        moves.append(-float(update["kernel"][0, 0]))
+    share = 0.2 + 0.8 * (1 + np.cos(np.pi * np.arange(5) / 4)) / 2
+    np.testing.assert_allclose(moves, 0.1 * share, rtol=1e-4)
+
+
+def test_what_translation_encodes_is_before_or_after_the_offset():
+    told = {}
+    for tells in ("previous", "sum"):
+        config = small("translation", tells=tells, sees="x")
+        family, parts = begun("translation", config)
+        params = parts["model"].params
+        told[tells] = family.encode(params, T, X, E)[0]
+    offset, log_sd = family.prior(params, T, E)
+    np.testing.assert_allclose(told["previous"] - told["sum"], offset, atol=1e-5)
+    np.testing.assert_array_equal(log_sd, 0)
