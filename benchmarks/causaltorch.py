@@ -57,8 +57,8 @@ def trained(known: Known, settings: Settings, steps: int) -> Callable[[], float]
     import torch
 
     torch.manual_seed(0)
-    x, vectors = (torch.as_tensor(np.asarray(v)) for v in (known.train.x, known.vectors))
-    environment = torch.as_tensor(np.asarray(known.train.environment)).long()
+    x, vectors = (torch.tensor(np.asarray(v)) for v in (known.train.x, known.vectors))
+    environment = torch.tensor(np.asarray(known.train.environment)).long()
     net = network(settings)
     optimiser = torch.optim.Adam(net.parameters(), lr=settings.rate)
     whole = len(x) // settings.batch * settings.batch  # what fills no minibatch waits

@@ -53,9 +53,11 @@ def describe(found: Sequence[dict[str, Any]]) -> str:
             r["name"],
             " ".join(f"{k}={v}" for k, v in r["size"].items()),
             f"{r['ours_seconds']:.4g} s",
-            f"{r['reference_seconds']:.4g} s",
-            r["reference"],
-            f"{r['ratio']:.3g}",
+            *(
+                ("-", "", "-")  # measured alone
+                if r["reference"] is None
+                else (f"{r['reference_seconds']:.4g} s", r["reference"], f"{r['ratio']:.3g}")
+            ),
             f"{r['peak_rss_mb']:.0f}",
         )
         for r in found

@@ -92,11 +92,10 @@ def paths(
     reads: Float[ndarray, "g c"],
 ) -> Params:
     """Parameters with x -> z and z -> x set; what is told of e counts for nothing at first."""
-    features, count = loadings.shape
+    count = loadings.shape[1]
     into, out = params["encoder"]["path"], params["decoder"]["path"]
     reads = reads.astype(np.float32)
-    kernel = into["kernel"].at[:, features:].set(0.0)
-    kernel = kernel.at[:, :features, :count].set(reads[None])
+    kernel = into["kernel"].at[:, :, :count].set(reads[None])
     bias = into["bias"].at[:, :count].set((-jnp.float32(mean) @ reads)[None])
     encoder = {**params["encoder"], "path": {"kernel": kernel, "bias": bias}}
     kernel = jnp.zeros_like(out["kernel"]).at[:, :count].set(jnp.float32(loadings.T)[None])

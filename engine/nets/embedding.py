@@ -95,11 +95,10 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b g"], e: Float[Array, "b v"], train: bool) -> Normal:
         """Mean and log of the sd of each latent."""
-        config = self.config
+        config, h = self.config, x
         if config.sees == "concat":
-            x = jnp.concatenate([x, Reduced(config.bottleneck)(e)], axis=1)
+            h = jnp.concatenate([x, Reduced(config.bottleneck)(e)], axis=1)
         told = Reduced(config.bottleneck)(e) if config.sees == "film" else None
-        h = x
         for width in config.hidden:
             h = Linear(width)(h)
             h = h if told is None else Film(width)(h, told)
@@ -122,13 +121,13 @@ class Decoder(nn.Module):
         self, c: Float[Array, "b d"], e: Float[Array, "b v"], train: bool
     ) -> Float[Array, "b g"]:
         """The mean of each feature."""
-        config = self.config
+        config, h = self.config, c
         if config.decoder_sees:
-            c = jnp.concatenate([c, Reduced(config.bottleneck)(e)], axis=1)
-        path = functools.partial(Linear(config.features, name="path"), c)
+            h = jnp.concatenate([c, Reduced(config.bottleneck)(e)], axis=1)
         if config.decoder == "linear":
-            return path()
-        h = Tower(config.hidden[::-1], config.dropout)(c, train)
+            return Linear(config.features, name="path")(h)
+        path = functools.partial(Linear(config.features, name="path"), c)
+        h = Tower(config.hidden[::-1], config.dropout)(h, train)
         if config.decoder == "mlp":
             return Linear(config.features, name="mean")(h)
         return path() + Linear(config.features, name=STILL)(h)

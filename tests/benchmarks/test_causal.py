@@ -21,6 +21,7 @@ LAYERS = {  # of the loop: where ours are
 OUT = {"6.1": ("decoder", "path"), "6.4": ("decoder", "mean")}
 
 
+@pytest.mark.slow  # PyTorch takes longer to import than both sides to compute
 @pytest.mark.parametrize("section", ["6.1", "6.4"])
 def test_the_loop_has_our_loss_and_our_slopes_and_step(section):
     torch = pytest.importorskip("torch")

@@ -166,3 +166,5 @@ def test_the_verb_streams_records_and_writes_them(monkeypatch, tmp_path):
     assert list(bench.run(again)) == [record] * 2
     table = bench.describe([record])
     assert "toy" in table and "n=3" in table and "a device" in table
+    alone = record | {"reference": None, "reference_seconds": None, "ratio": None}
+    assert bench.describe([record, alone]).splitlines()[2].split() == "toy n=3 1 s - - 10".split()
