@@ -84,6 +84,7 @@ def test_another_seed_is_another_screen(shown, tmp_path, monkeypatch):
     assert not one["statistic"].equals(two["statistic"])
 
 
+@pytest.mark.slow
 def test_a_stopped_demo_goes_on_and_json_stands_alone(shown, tmp_path, monkeypatch, capsys):
     whole, out = shown[0], tmp_path / "run"
     flags = [*FLAGS, "--seed", "1", "--json", "--out", str(out)]

@@ -169,7 +169,7 @@ def test_pairs_without_singles_are_counted_listed_and_left_out(tmp_path, capsys)
     assert summary["left_out"][0]["count"] == 13
 
 
-@pytest.mark.parametrize("belief", ["lowrank", "gibbs"])
+@pytest.mark.parametrize("belief", [pytest.param("lowrank", marks=pytest.mark.slow), "gibbs"])
 def test_other_beliefs_run(table, tmp_path, belief):
     out = tmp_path / "run"
     flags = ("--belief", belief, "--rank", 2, "--batch", 9, "--rounds", 2, "--policy", "ids")

@@ -80,6 +80,7 @@ def test_the_same_seed_gives_the_same_figures_and_resume_trains_no_further(tmp_p
     assert read(out, "kl").equals(one)
 
 
+@pytest.mark.slow
 def test_p_values_by_signs_of_the_wells_are_near_the_normal_ones(tmp_path):
     data = write(tmp_path / "in", wells=True)
     words = (data, "--test", "kl", "--test", "logform", "--rank", "3", *QUICK)

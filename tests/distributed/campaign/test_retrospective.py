@@ -66,7 +66,9 @@ def played(table, folder, seed, *flags):
     "seed, policies, flags",
     [
         (3, ["ids", "ucb", "random"], ["--reward", "interaction", "--draws", "64"]),
-        (6, ["ucb"], ["--belief", "mixed", "--reward", "score"]),
+        pytest.param(
+            6, ["ucb"], ["--belief", "mixed", "--reward", "score"], marks=pytest.mark.slow
+        ),
         pytest.param(
             7, ["ids"], ["--belief", "naiad", "--reward", "score"], marks=pytest.mark.slow
         ),

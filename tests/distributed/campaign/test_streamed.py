@@ -23,7 +23,8 @@ def rounds(desk, *words, policy, count=2):
     return [desk.pairs(number) for number in range(count + 1)]
 
 
-@pytest.mark.parametrize("policy", ["ucb", pytest.param("ts", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["ucb", "ts"])
 def test_batches_are_those_of_a_list_of_all_pairs(desks, monkeypatch, policy):
     first = rounds(desks("listed"), policy=policy)
     monkeypatch.setattr(dense, "MOST", 2)

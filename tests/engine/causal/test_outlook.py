@@ -12,7 +12,7 @@ from epistax.engine.causal.records import Latents, Method
 
 def told(toy, name, **changes):
     """Fits, and what they expect of environments 0, 1 and 4 from the reference's samples."""
-    how = {"latents": 3, "hidden": (16,), "epochs": 60, "batch": 32, "rate": 5e-3}
+    how = {"latents": 3, "hidden": (16,), "epochs": 60, "batch": 32, "rate": 5e-3, "decay": 1e-4}
     how |= {"likelihood": "normal", "start": "random", **changes}
     config = settings(name, samples=240, features=8, vector=3, **how)
     model = method(name, config)
