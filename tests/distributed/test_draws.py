@@ -76,6 +76,7 @@ def wounded(numbers, *shared, marker, **static):
     return shortlist.greatest(numbers, *shared, **static)
 
 
+@pytest.mark.slow
 def test_workers_change_no_bit_and_stay_from_plan_to_plan(alone, tmp_path):
     with crew(tmp_path, 2) as fan:
         assert equal(chosen(fan), alone)
@@ -199,6 +200,7 @@ def test_one_run_shares_its_draws_and_goes_on_after_a_stop(tmp_path, monkeypatch
     assert record["decisive"]["cores"] == 1
 
 
+@pytest.mark.slow
 def test_several_runs_are_shared_whole(tmp_path):
     data, inline, out = table(tmp_path), tmp_path / "inline", tmp_path / "run"
     flags = ("--policy", "ids", "--policy", "random", "--seeds", 2)

@@ -64,6 +64,7 @@ def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_p
     assert (out / "critic.jsonl").read_text().count("\n") == 5
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_figures_and_resume_trains_no_further(tmp_path, monkeypatch):
     data = write(tmp_path / "in", n=150)
     for name in ("one", "two"):
@@ -109,6 +110,7 @@ def test_images_have_a_critic_that_convolves(tmp_path):
     assert entry["truth"] == "separable" and entry["judged"] == 6
 
 
+@pytest.mark.slow
 def test_too_few_observations_are_a_status(tmp_path, capsys):
     data, out = write(tmp_path / "in", n=150, few=5), tmp_path / "out"
     score(data, "--test", "kl", "--out", out, *QUICK[:-1])

@@ -86,6 +86,7 @@ def test_score_finds_the_truth_of_each_mode(made, tmp_path):
     assert (found["q_value"] <= 0.1).sum() <= 2  # no disjoint pair is taken for an interaction
 
 
+@pytest.mark.slow
 def test_doubles_may_be_weaker_and_the_score_says_so(tmp_path, capsys):
     out = tmp_path / "weak"
     assert (

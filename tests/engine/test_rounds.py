@@ -56,7 +56,8 @@ def reference():
     return gibbs(Gibbs(rank=3, chains=200), p=P, reward="score")
 
 
-@pytest.mark.parametrize("seeds", [4, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [4, 10])
 def test_directed_sampling_beats_chance_on_the_toy(reference, seeds):
     # A25: 12 rounds of 8 of 435 pairs, 10 seeds: at least .3 above random
     worlds = [toy(seed) for seed in range(seeds)]

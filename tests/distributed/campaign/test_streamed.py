@@ -39,7 +39,7 @@ def test_batches_are_those_of_a_list_of_all_pairs(desks, monkeypatch, policy):
 
 @pytest.mark.usefixtures("unlisted")
 @pytest.mark.parametrize(
-    "policy", ["ids", pytest.param("ids-self", marks=pytest.mark.slow), "random"]
+    "policy", [*(pytest.param(n, marks=pytest.mark.slow) for n in ("ids", "ids-self")), "random"]
 )
 def test_no_pair_comes_twice_and_rules_hold(desk, policy):
     desk.file("out.txt", "G03\nG01,G02\n")
@@ -51,6 +51,7 @@ def test_no_pair_comes_twice_and_rules_hold(desk, policy):
         assert max(np.unique(np.array(batch), return_counts=True)[1]) <= 2
 
 
+@pytest.mark.slow
 def test_a_budget_is_spent_as_over_a_list_of_all_pairs(desks, monkeypatch):
     made = []
     for name, most in (("listed", dense.MOST), ("unlisted", 2)):

@@ -52,6 +52,7 @@ def known(monkeypatch, world):
     monkeypatch.setattr(methods, "method", lambda name, config, temperatures=(): method)
 
 
+@pytest.mark.slow
 def test_trivial_rows_are_those_by_hand(source, known, call, tmp_path, capsys, world):
     out = tmp_path / "run"
     flags = ("--model", "vae", "--latents", 2, "--scale", "none", "--seeds", 2, "--json")

@@ -159,6 +159,7 @@ def test_draws_of_the_wells_are_as_wide_as_the_standard_error(method):
     assert np.corrcoef(drawn.kl)[0, 1] > 0.2
 
 
+@pytest.mark.slow
 def test_draws_do_not_depend_on_company_or_padding():
     made, read, _ = exact(n=(400, 300, 310, 290, 70, 190))
     null = run(made, read)[0].null("permutation", 64)
