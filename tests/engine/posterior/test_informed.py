@@ -91,7 +91,8 @@ def screen(p, q, seed, noise=0.5):
     return table, Pairs(*(x[q:] for x in pairs)), truth[q:]
 
 
-@pytest.mark.parametrize("errors", [pytest.param("known", marks=pytest.mark.slow), "unknown"])
+@pytest.mark.slow
+@pytest.mark.parametrize("errors", ["known", "unknown"])
 def test_nine_tenths_of_unmeasured_pairs_are_in_their_intervals(errors):
     """Within four standard errors of what 2,000 held-out pairs can teach."""
     inside, plain = [], []
