@@ -7,16 +7,18 @@ their fields, and everything else is a number, a text or an array.
 import dataclasses
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from epistax.distributed.errors import BadInput
 from epistax.distributed.formats import npz
 
+Fit = TypeVar("Fit")
 TREE = "tree"  # the array that holds the JSON
 
 
@@ -41,6 +43,25 @@ def read(path: Path, records: Mapping[str, Any]) -> Any:
         return made(json.loads(arrays[TREE].tobytes()), arrays, records)
     except (LookupError, TypeError, ValueError, RecursionError):
         return None
+
+
+def read_fit(
+    folder: Path,
+    name: str,
+    kind: type[Fit],
+    records: Mapping[str, Any],
+    sound: Callable[[Fit], bool],
+    *,
+    verb: str,
+) -> Fit:
+    """The fit that a run directory of `verb` holds. BadInput for what is none, or is damaged."""
+    path = folder / name
+    if not path.exists():
+        raise BadInput(f"{folder}: has no {name}; name the run directory of a finished {verb}")
+    found = read(path, records)
+    if not isinstance(found, kind) or not sound(found):
+        raise BadInput(f"{path}: is damaged or no fit of ours; run {verb} again")
+    return found
 
 
 def noted(value: Any, arrays: dict[str, np.ndarray], records: Mapping[str, Any]) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 from epistax.distributed import codec
 from epistax.distributed.causal.coding import Coding, Environments
 from epistax.distributed.causal.covariates import Covariate
-from epistax.distributed.errors import BadInput
 from epistax.engine.causal.catalogue import Fitted, Settings
 from epistax.engine.causal.scaling import Scaling
 
@@ -42,13 +41,7 @@ def encode(learned: Learned) -> bytes:
 
 def read(folder: Path) -> Learned:
     """The fit of a run directory. BadInput for what is none, or is damaged."""
-    path = folder / NAME
-    if not path.exists():
-        raise BadInput(f"{folder}: has no {NAME}; name the run directory of a finished causal fit")
-    found = codec.read(path, RECORDS)
-    if not isinstance(found, Learned) or not sound(found):
-        raise BadInput(f"{path}: is damaged or no fit of ours; run causal fit again")
-    return found
+    return codec.read_fit(folder, NAME, Learned, RECORDS, sound, verb="causal fit")
 
 
 def sound(found: Learned) -> bool:

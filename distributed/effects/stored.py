@@ -8,7 +8,6 @@ import numpy as np
 from epistax.distributed import codec
 from epistax.distributed.codec import TREE
 from epistax.distributed.effects.methods import Settings
-from epistax.distributed.errors import BadInput
 from epistax.engine.effects import choice, linear, mixed, mixed_sampler, neural, training, units
 from epistax.engine.nets.combos import Combining
 from epistax.engine.nets.graph import Graph
@@ -59,13 +58,7 @@ def encode(learned: Learned) -> bytes:
 
 def read(folder: Path) -> Learned:
     """The fit of a run directory. BadInput for what is none, or is damaged."""
-    path = folder / NAME
-    if not path.exists():
-        raise BadInput(f"{folder}: has no {NAME}; name the run directory of a finished effects fit")
-    found = codec.read(path, RECORDS)
-    if not isinstance(found, Learned) or not sound(found):
-        raise BadInput(f"{path}: is damaged or no fit of ours; run effects fit again")
-    return found
+    return codec.read_fit(folder, NAME, Learned, RECORDS, sound, verb="effects fit")
 
 
 def sound(found: Learned) -> bool:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from epistax.distributed import codec
-from epistax.distributed.errors import BadInput
 from epistax.distributed.response.calibration import Trust
 from epistax.distributed.response.methods import Settings
 from epistax.engine.nets.inference import Relations
@@ -75,15 +74,7 @@ def encode(learned: Learned) -> bytes:
 
 def read(folder: Path) -> Learned:
     """The fit of a run directory. BadInput for what is none, or is damaged."""
-    path = folder / NAME
-    if not path.exists():
-        raise BadInput(
-            f"{folder}: has no {NAME}; name the run directory of a finished response fit"
-        )
-    found = codec.read(path, RECORDS)
-    if not isinstance(found, Learned) or not sound(found):
-        raise BadInput(f"{path}: is damaged or no fit of ours; run response fit again")
-    return found
+    return codec.read_fit(folder, NAME, Learned, RECORDS, sound, verb="response fit")
 
 
 def sound(found: Learned) -> bool:
