@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if words[0] in ("-V", "--version"):
             print(versions())
             return DONE
-        if words[1:] and words[1] in ("-h", "--help") and steps(words[0]):
+        if words[1:] and words[1] in ("-h", "--help") and words[0] not in VERBS and steps(words[0]):
             print(family(words[0]))
             return DONE
         name, rest = split(words)
@@ -186,7 +186,11 @@ class Parser(argparse.ArgumentParser):
 def parser(cls: type[Options]) -> argparse.ArgumentParser:
     """The flags of a verb. Values stay text: `build` checks them with one wording."""
     table = specs(cls)
-    required = [s.shown for s in table.values() if s.flag.positional]
+    required = [
+        s.shown if s.default is MISSING else f"[{s.shown}]"
+        for s in table.values()
+        if s.flag.positional
+    ]
     required += ["--out DIR"] if "out" in table and table["out"].default is MISSING else []
     result = Parser(
         prog=f"epistax {cls.verb}",

@@ -23,11 +23,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 
 Size: TypeAlias = Mapping[str, int | float | str]
 Timed: TypeAlias = Callable[[], Any]  # arrays it returns are waited for
@@ -84,7 +86,22 @@ def measure(
         **peaks,
         "device": device(),
         "versions": versions(),
+        "revision": revision(),
     }
+
+
+def exponents(rows: Sequence[Record], axis: str, since: int | None = None) -> Record:
+    """Slopes of log time and log memory in the log size: over all rows, and from `since` on."""
+    size = np.array([row["size"][axis] for row in rows], float)
+    chosen = {"": size > 0} | ({f"_from_{since}": size >= since} if since else {})
+    fitted: Record = {}
+    for name, key in (("seconds", "ours_seconds"), ("memory", "peak_rss_mb")):
+        value = np.log([row[key] for row in rows])
+        for label, some in chosen.items():
+            slope = np.polyfit(np.log(size[some]), value[some], 1)[0]
+            fitted[f"{name}_exponent{label}"] = round(float(slope), 3)
+    scale = {axis: size.astype(int).tolist()}
+    return {"name": rows[0]["name"] + ".exponent", "size": scale, **fitted}
 
 
 def seconds(call: Timed) -> float:
@@ -173,6 +190,20 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+@lru_cache
+def revision() -> str | None:
+    """The commit that is measured, with a + where files differ from it; None outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).resolve().parent)]
+    try:
+        said = [
+            subprocess.check_output([*git, *words], stderr=subprocess.DEVNULL, text=True).strip()
+            for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+        ]
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said[0] + ("+" if said[1] else "")
 
 
 def main(suite: Callable[..., Iterator[Record]]) -> None:

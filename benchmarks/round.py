@@ -45,20 +45,7 @@ def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
         how = sizes(p, seed) | {"draws": DRAWS, "measured": MEASURED}
         rows.append(run("round.growth", how, certified_best))
         yield rows[-1]
-    yield exponents(rows)
-
-
-def exponents(rows: list[Record]) -> Record:
-    """Slopes of log time and log memory in the log number, all sizes and from 10,000 on."""
-    genes = np.log([row["size"]["genes"] for row in rows])
-    fitted = {}
-    for name, key in (("seconds", "ours_seconds"), ("memory", "peak_rss_mb")):
-        value = np.log([row[key] for row in rows])
-        for label, some in (("", genes > 0), ("_from_10000", genes > np.log(9000))):
-            fitted[f"{name}_exponent{label}"] = round(
-                float(np.polyfit(genes[some], value[some], 1)[0]), 3
-            )
-    return {"name": "round.growth.exponent", "size": {"genes": list(GROWTH)}, **fitted}
+    yield harness.exponents(rows, "genes", since=10_000)
 
 
 def shared(**how: int) -> float:

@@ -66,7 +66,7 @@ def verb(monkeypatch):
             "campaign propose, campaign record, campaign status, effects fit, effects predict, "
             "effects benchmark, effects discover, response fit, response predict, response "
             "benchmark, response refine, causal fit, causal predict, causal benchmark, report, "
-            "status, verify, repair, retry-failed, submit, bench, demo (did you",
+            "status, verify, repair, retry-failed, submit, bench, bench compare, demo (did you",
         ),
     ],
 )

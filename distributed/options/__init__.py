@@ -6,7 +6,7 @@ function `new` of `verbs/campaign.py`; for `retry-failed`: `verbs/retry_failed.p
 array library: `--help` answers at once.
 """
 
-from epistax.distributed.options.bench import Bench
+from epistax.distributed.options.bench import Bench, BenchCompare
 from epistax.distributed.options.campaign import (
     CampaignNew,
     CampaignPropose,
@@ -67,6 +67,7 @@ VERBS: dict[str, type[Options]] = {
         RetryFailed,
         Submit,
         Bench,
+        BenchCompare,
         Demo,
     )
 }

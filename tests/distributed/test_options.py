@@ -70,4 +70,4 @@ def test_contract_names():
         if issubclass(cls, RunOptions):
             shared = {"out", "seed", "executor", "workers", "config", "json", "quiet", "resume"}
             assert shared <= set(flags.specs(cls))
-    assert flags.specs(Bench)["suite"].flag.choices == tuple(SUITES)
+    assert flags.specs(Bench)["suite"].flag.choices == ("all", *SUITES)
