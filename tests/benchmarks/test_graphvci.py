@@ -1,4 +1,4 @@
-"""The tables of models of responses: what they say of lines, and README's copy of them."""
+"""The tables of models of responses: what they say of lines, and the page's copy of them."""
 
 import json
 
@@ -51,12 +51,12 @@ def test_figures_that_the_lines_hold_are_drawn(name):
     assert name in dict(graphvcipages.figures(lines))
 
 
-def test_the_tables_in_the_readme_are_those_of_the_committed_results(checkout):
+def test_the_tables_of_the_page_are_those_of_the_committed_results(checkout):
     folder = checkout / "benchmarks/results"
     files = [p for kind in ("graphvci", "refinement", "marginal") for p in folder.glob(f"{kind}-*")]
     lines = [json.loads(text) for path in files if path.suffix == ".jsonl" for text in path.open()]
     made = set(graphvcipages.tables(lines).splitlines())
-    text = (checkout / "README.md").read_text()
+    text = (checkout / "benchmarks/results/response.md").read_text()
     begin, end = (text.index(f"<!-- {mark}: graphvcipages -->") for mark in ("tables", "end"))
     rows = [row for row in text[begin:end].splitlines() if row.startswith("| ")]
     assert len(rows) > 10 and set(rows) <= made

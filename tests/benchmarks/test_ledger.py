@@ -68,3 +68,6 @@ def test_the_committed_table_is_that_of_the_committed_results(checkout):
     made = ledger.tables(ledger.read(file for file in files if file.exists()))
     page = (folder / "speed.md").read_text(encoding="utf-8")
     assert page.partition(ledger.BEGIN)[2].partition(ledger.END)[0].strip() == made
+    readme = (checkout / "README.md").read_text(encoding="utf-8")
+    shown = readme.partition(ledger.BEGIN)[2].partition(ledger.END)[0].strip().splitlines()
+    assert len(shown) > 6 and set(shown) <= set(made.splitlines())

@@ -1,4 +1,4 @@
-"""The tables of models of effects: what they say of lines, and README's copy of them."""
+"""The tables of models of effects: what they say of lines, and the page's copy of them."""
 
 import json
 
@@ -42,11 +42,11 @@ def test_figures_that_the_lines_hold_are_drawn(number):
     assert number in dict(naiadpages.figures(lines))
 
 
-def test_the_tables_in_the_readme_are_those_of_the_committed_results(checkout):
+def test_the_tables_of_the_page_are_those_of_the_committed_results(checkout):
     files = sorted((checkout / "benchmarks/results").glob("naiad-*.jsonl"))
     lines = [json.loads(text) for path in files for text in path.open()]
     made = set(naiadpages.tables(lines).splitlines())
-    text = (checkout / "README.md").read_text()
+    text = (checkout / "benchmarks/results/effects.md").read_text()
     begin, end = (text.index(f"<!-- {mark}: naiadpages -->") for mark in ("tables", "end"))
     rows = [row for row in text[begin:end].splitlines() if row.startswith("| ")]
     assert len(rows) > 10 and set(rows) <= made
