@@ -1,0 +1,27 @@
+"""Every tutorial runs from beginning to end, in a folder of its own, as a reader would run it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SHORT = ("a_pair_table_to_batch",)  # the others take more than a few seconds
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(path.stem, marks=() if path.stem in SHORT else pytest.mark.slow)
+     for path in sorted(HERE.glob("[a-z]_*.py"))],
+)  # fmt: skip
+def test_it_runs(name, tmp_path):
+    done = subprocess.run(
+        [sys.executable, HERE / f"{name}.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
