@@ -74,6 +74,7 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def show(result: Any, options: Options, describe: Any) -> int:
     """A summary (or several, as they come) as JSON, or as the verb describes it."""
+    from epistax.distributed.following import next_step
     from epistax.distributed.record import dumps
 
     if isinstance(result, Iterator) and options.json:
@@ -84,7 +85,8 @@ def show(result: Any, options: Options, describe: Any) -> int:
     if options.json:
         print(dumps(result))
     else:
-        print(describe(result) if describe else outline(json.loads(dumps(result))))
+        told = describe(result) if describe else outline(json.loads(dumps(result)))
+        print("\n".join(filter(None, (told, next_step(options, result)))))
     if not isinstance(result, dict):
         return DONE
     return int(result.get("exit_code", FAILED_PAIRS if result.get("n_failed") else DONE))
@@ -269,10 +271,12 @@ def family(first: str) -> str:
 
 
 def versions() -> str:
-    """Ours, Python's and JAX's, read without importing anything heavy."""
+    """Ours, Python's and JAX's, and the device, without importing anything heavy."""
+    from epistax.distributed.machine import device
+
     jax = importlib.metadata.version("jax")
     ours = importlib.metadata.version("epistax")
-    return f"epistax {ours}, python {platform.python_version()}, jax {jax}"
+    return f"epistax {ours}, python {platform.python_version()}, jax {jax}; device {device()}"
 
 
 if __name__ == "__main__":

@@ -163,6 +163,30 @@ def parse(spec: Spec, raw: Any, place: str) -> Any:
     return spec.kind(value)
 
 
+def asked(table: Mapping[str, Spec], given: Mapping[str, Any]) -> list[str]:
+    """Words of a command line that say these values; what is the default goes unsaid."""
+    words: list[str] = []
+    for name, spec in sorted(table.items(), key=lambda item: not item[1].flag.positional):
+        value = listed(given.get(name, spec.default))
+        if value is None or value == listed(spec.default):
+            continue
+        values = [typed(one) for one in (value if isinstance(value, list) else [value])]
+        if spec.flag.positional:
+            words += values
+        elif spec.kind is bool:
+            words.append(spec.shown)
+        elif spec.flag.split:
+            words += [spec.shown, ",".join(values)]
+        else:
+            words += [word for one in values for word in (spec.shown, one)]
+    return words
+
+
+def typed(value: Any) -> str:
+    """A value as a flag takes it."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """` (did you mean X?)` where something close exists, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

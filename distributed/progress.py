@@ -102,26 +102,24 @@ class Progress:
 
 
 def terminal_bar(stream: TextIO) -> Any:
-    """Bar, count, rate, time left and note, started."""
+    """Bar, count, rate, time left and what is left of the line for the note; started."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
+
+    def whole() -> Column:
+        return Column(no_wrap=True)
 
     bar = Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}", table_column=whole()),
+        BarColumn(bar_width=12, table_column=whole()),
+        MofNCompleteColumn(table_column=whole()),
+        TextColumn("{task.fields[rate]}", table_column=whole()),
+        TimeRemainingColumn(table_column=whole()),
+        TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, ratio=1)),
         console=Console(file=stream),
+        expand=True,
     )
     bar.start()
     return bar

@@ -66,7 +66,8 @@ def verb(monkeypatch):
             "campaign propose, campaign record, campaign status, effects fit, effects predict, "
             "effects benchmark, effects discover, response fit, response predict, response "
             "benchmark, response refine, causal fit, causal predict, causal benchmark, report, "
-            "status, verify, repair, retry-failed, submit, bench, bench compare, demo (did you",
+            "status, verify, repair, retry-failed, submit, bench, bench compare, demo, completion "
+            "(did you",
         ),
     ],
 )
@@ -121,6 +122,12 @@ def test_verbs_of_two_words_are_listed_with_examples(capsys):
     assert len(own) == 4 and all(cls.example in out for cls in own)
     assert cli.main(["effects"]) == 2
     assert "effects needs one of fit, predict, benchmark" in capsys.readouterr().err
+
+
+def test_the_version_names_the_device(capsys):
+    assert cli.main(["--version"]) == 0
+    words = capsys.readouterr().out.strip().partition("; device ")
+    assert words[0].startswith("epistax ") and ", jax " in words[0] and words[2]
 
 
 def test_the_overview_lists_every_verb(capsys):

@@ -15,6 +15,7 @@ from epistax.distributed.options.campaign import (
 )
 from epistax.distributed.options.causal import CausalBenchmark, CausalFit, CausalPredict
 from epistax.distributed.options.check import Check
+from epistax.distributed.options.completion import Completion
 from epistax.distributed.options.demo import Demo
 from epistax.distributed.options.discover import Discover
 from epistax.distributed.options.effects import (
@@ -69,5 +70,6 @@ VERBS: dict[str, type[Options]] = {
         Bench,
         BenchCompare,
         Demo,
+        Completion,
     )
 }

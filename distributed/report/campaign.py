@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-SHOWN = 10  # rows of a proposal
+SHOWN, WIDTH = 10, 80  # rows of a proposal, columns of a terminal
+IN_WORDS = ("acquisition", "predicted", "sd")  # figures that the reason of a pair repeats
 
 
 def describe(summary: Mapping[str, Any]) -> str:
@@ -52,12 +53,13 @@ def proposed(summary: Mapping[str, Any]) -> Iterator[str]:
         f"round {summary['round']}: {summary['batch_pairs']:,} pairs, {len(summary['rows']):,} "
         f"wells{cost}"
     )
-    head = [name for name in summary["columns"] if name != "campaign"]
-    rows = [row[:-1] for row in summary["rows"][:SHOWN]]
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-    for row in [head, *rows]:
-        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()
+    *names, _ = summary["columns"]  # the last is the campaign
+    kept = [k for k, name in enumerate(names) if name not in IN_WORDS]
+    cells = [[row[k] for k in kept] for row in (names, *summary["rows"][:SHOWN])]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        yield line.rstrip() if len(line.rstrip()) <= WIDTH else f"{line[: WIDTH - 1]}…"
     if len(summary["rows"]) > SHOWN:
         yield f"... {len(summary['rows']) - SHOWN:,} more rows in {summary['proposed']}"
 

@@ -4,7 +4,9 @@ Made from files only (run.json, summary.json, tables, figures), so that it can b
 any time; the same files give the same bytes.
 """
 
+import base64
 import contextlib
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
@@ -36,6 +38,7 @@ from epistax.distributed.report.sections.blocks import Figure, Section, printabl
 from epistax.distributed.rundir import RunDir
 
 NAME = "report.html"
+SCRIPTS = ("page.js", "matrix.js")
 SECTIONS = {
     "simulate": simulate.section,
     "score": score.section,
@@ -105,7 +108,9 @@ def render(directory: Path, sections: Sequence[Section]) -> bytes:
     """The page."""
     title = f"epistax report: {directory.resolve().name}"
     version = metadata.version("epistax")
-    html = template().render(title=title, sections=sections, inline=inline, version=version)
+    html = template().render(
+        title=title, sections=sections, inline=inline, version=version, script=script()
+    )
     return str(html).encode()
 
 
@@ -137,16 +142,27 @@ def save(page: Page) -> Path:
     return page.path
 
 
+def script() -> dict[str, str]:
+    """The page's script and its hash: nothing else may run on the page."""
+    text = "\n".join(packaged(name) for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return {"text": text, "hash": f"sha256-{digest}"}
+
+
+def packaged(name: str) -> str:
+    """A file beside this one."""
+    return resources.files("epistax.distributed.report").joinpath(name).read_text("utf-8")
+
+
 def template() -> Any:
     """The page's template; whatever is put in is escaped."""
-    text = resources.files("epistax.distributed.report").joinpath("page.html").read_text("utf-8")
     return Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=shown,
-    ).from_string(text)
+    ).from_string(packaged("page.html"))
 
 
 def shown(value: Any) -> Any:

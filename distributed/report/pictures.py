@@ -1,12 +1,13 @@
 """The published pictures of a screen of pairs, as matplotlib figures.
 
 "Pairwise interactions in cell morphology": R against squared cosine with known pairs, both by
-pathway, severity, doubles against the sum of their singles. Also p-values against the uniform.
+pathway, severity, doubles against the sum of their singles.
 """
 
 import io
 import warnings
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import matplotlib
@@ -17,13 +18,11 @@ from matplotlib.figure import Figure
 
 from epistax.distributed.report.curves import COLOURS
 from epistax.distributed.report.sections.blocks import printable
-from epistax.distributed.report.sections.known import FLAGS
 
-POINTS = 3000  # drawn of all pairs; those of FLAGS always are, as many of each
-MARKERS = ("o", "D")
+POINTS = 3000  # drawn of all pairs; known ones always are, as many of each
+MARKERS = ("o", "D", "^", "s", "v", "P")
 SETTINGS = {"svg.fonttype": "none", "font.size": 9.0}  # text stays text
 LETTERS = 88  # of a legend as wide as a figure
-END = 10.0  # -log10 p beyond which points are drawn at the edge
 
 
 def rendered(name: str, figure: Figure) -> tuple[bytes, bytes]:
@@ -32,8 +31,18 @@ def rendered(name: str, figure: Figure) -> tuple[bytes, bytes]:
     with matplotlib.rc_context({**SETTINGS, "svg.hashsalt": name}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of letters that the font does not have
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+        figure.set_layout_engine("none")  # it is laid out
         figure.savefig(png, format="png", dpi=150)
-    return printable(svg.getvalue().decode()).encode(), png.getvalue()
+    return titled(printable(svg.getvalue().decode()), figure).encode(), png.getvalue()
+
+
+def titled(svg: str, figure: Figure) -> str:
+    """With the labels of artists that have an id as their titles; legends skip those after `_`."""
+    for artist in figure.findobj(lambda a: a.get_gid() is not None):
+        opened = f'<g id="{artist.get_gid()}">'
+        title = escape(str(artist.get_label()).removeprefix("_"))
+        svg = svg.replace(opened, f"{opened}<title>{title}</title>", 1)
+    return svg
 
 
 def canvas(columns: int = 1, *, height: float = 3.8, **about: Any) -> tuple[Figure, Any]:
@@ -47,11 +56,11 @@ def canvas(columns: int = 1, *, height: float = 3.8, **about: Any) -> tuple[Figu
     return figure, axes
 
 
-def against(pairs: pl.DataFrame) -> Figure:
+def against(pairs: pl.DataFrame, words: Mapping[str, str]) -> Figure:
     """R against squared cosine; known pairs stand out."""
     figure, axes = canvas()
     root(axes, "y")
-    cloud(axes, pairs, "cosine", "additive")
+    cloud(axes, pairs, "cosine", "additive", words)
     axes.set_xlabel("squared cosine of the two single effects")
     axes.set_ylabel("R, departure from additivity (root scale)")
     return finish(figure, axes)
@@ -85,23 +94,23 @@ def by_pathway(pairs: pl.DataFrame, pathway: Mapping[str, str], order: Sequence[
     return figure
 
 
-def severity(pairs: pl.DataFrame) -> Figure:
+def severity(pairs: pl.DataFrame, words: Mapping[str, str]) -> Figure:
     """Shares of the double's effect that its singles have: all pairs and known ones."""
     figure, axes = canvas()
     columns = {"severity:min": "weaker single", "severity:max": "stronger single",
                "severity": "sum of both"}  # fmt: skip
     groups = {"all pairs": (np.ones(pairs.height, bool), "0.75")}
-    for k, (flag, words) in enumerate(FLAGS.items()):
+    for k, (flag, called) in enumerate(words.items()):
         if flag in pairs.columns and pairs[flag].any():
-            groups[words] = (pairs[flag].to_numpy(), COLOURS[k])
+            groups[called] = (pairs[flag].to_numpy(), COLOURS[k % len(COLOURS)])
     width = 0.8 / len(groups)
     shown = []
-    for k, (words, (mask, colour)) in enumerate(groups.items()):
+    for k, (called, (mask, colour)) in enumerate(groups.items()):
         values = [pairs[column].to_numpy()[mask] for column in columns]
         shown += values
         at = np.arange(len(columns)) + (k - (len(groups) - 1) / 2) * width
         boxes(axes, values, at, colour, vertical=True, width=0.8 * width)
-        axes.scatter([], [], marker="s", color=colour, label=f"{words} ({mask.sum():,})")
+        axes.scatter([], [], marker="s", color=colour, label=f"{called} ({mask.sum():,})")
     axes.axhline(1, color="black", lw=0.8, ls="--", zorder=0)
     axes.set_xticks(range(len(columns)), list(columns.values()))
     axes.set_ylabel("share of the double's severity")
@@ -110,11 +119,11 @@ def severity(pairs: pl.DataFrame) -> Figure:
     return finish(figure, axes)
 
 
-def scale(pairs: pl.DataFrame, slope: float) -> Figure:
+def scale(pairs: pl.DataFrame, slope: float, words: Mapping[str, str]) -> Figure:
     """Severity of the double against that of the sum of its singles."""
     figure, axes = canvas()
     both = pairs.with_columns(summed=pl.col("severity") * pl.col("severity:double"))
-    cloud(axes, both, "summed", "severity:double")
+    cloud(axes, both, "summed", "severity:double", words)
     end = max(float(np.nan_to_num(both[c].max())) for c in ("summed", "severity:double"))
     axes.plot([0, end], [0, end], color="black", lw=0.8, ls="--", label="equal")
     axes.plot([0, end], [0, slope * end], color=COLOURS[2], lw=1.2, label=f"slope {slope:.2f}")
@@ -125,34 +134,17 @@ def scale(pairs: pl.DataFrame, slope: float) -> Figure:
     return finish(figure, axes)
 
 
-def quantiles(found: Mapping[str, np.ndarray]) -> Figure:
-    """P-values of each test, rising, against those of a uniform."""
-    figure, axes = canvas()
-    end = 1.0
-    for k, (test, p) in enumerate(found.items()):
-        n = len(p)
-        at = np.unique(np.geomspace(1, n, 400).astype(int)) - 1
-        expected = -np.log10((at + 0.5) / n)
-        observed = -np.log10(np.maximum(p[at], 10**-END))
-        colour = COLOURS[k % len(COLOURS)]
-        axes.plot(expected, observed, "o", ms=3, mew=0, color=colour, label=test)
-        end = max(end, float(expected.max()))
-    axes.plot([0, end], [0, end], color="black", lw=0.8, ls="--", label="uniform")
-    axes.set_xlabel("expected −log₁₀ p")
-    axes.set_ylabel("observed −log₁₀ p")
-    return finish(figure, axes)
-
-
-def cloud(axes: Any, pairs: pl.DataFrame, x: str, y: str) -> None:
-    """Dots of all pairs, at most POINTS of them, with those of FLAGS on top."""
+def cloud(axes: Any, pairs: pl.DataFrame, x: str, y: str, words: Mapping[str, str]) -> None:
+    """Dots of all pairs, at most POINTS of them, with known ones on top."""
     part = sampled(pairs)
     axes.scatter(part[x], part[y], s=6, color="0.7", lw=0, label="all pairs")
-    for k, (flag, words) in enumerate(FLAGS.items()):
+    for k, (flag, called) in enumerate(words.items()):
         if flag not in pairs.columns or not pairs[flag].any():
             continue
         part = sampled(pairs.filter(pl.col(flag)))
-        axes.scatter(part[x], part[y], s=10 + 8 * k, color=COLOURS[k], marker=MARKERS[k],
-                     lw=0.4, edgecolors="white", label=words)  # fmt: skip
+        colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
+        axes.scatter(part[x], part[y], s=10 + 8 * min(k, 2), color=colour, marker=marker,
+                     lw=0.4, edgecolors="white", label=called)  # fmt: skip
 
 
 def sampled(pairs: pl.DataFrame) -> pl.DataFrame:

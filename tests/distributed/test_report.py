@@ -1,5 +1,7 @@
 """The report of real runs: what stands on the page, and that nothing else does."""
 
+import base64
+import hashlib
 import json
 import re
 import shlex
@@ -16,6 +18,7 @@ from epistax import cli
 from epistax.distributed import flags
 from epistax.distributed.report import page
 
+SVG = "{http://www.w3.org/2000/svg}"
 TESTS = ("additive", "mmd", "cosine", "severity:min", "severity:max", "severity", "severity:double")
 EVIL = ("<script>alert(1)</script>", 'a"b', "c&d", "$x^{$", "e'f")
 
@@ -65,6 +68,12 @@ def drawings(html):
     return [ElementTree.fromstring(part) for part in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]
 
 
+def matrix(html):
+    """The data of the page's matrix."""
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    return json.loads(data)
+
+
 def number(cell):
     return float(cell.replace(",", ""))
 
@@ -107,14 +116,15 @@ def frame(demo):
 
 
 def test_the_page_loads_nothing_and_is_well_formed(html, read):
-    assert not {"script", "link", "iframe", "object", "img"} & set(read.tags)
+    assert not {"link", "iframe", "object", "img"} & set(read.tags)
     for tag, name, value in read.attributes:
         assert name != "src" and not name.startswith("on")
-        assert name != "href" or value.startswith("#"), (tag, value)
-    assert "http" not in html and "url(" not in re.sub(r"url\(#", "", html)
-    for _, _, value in (a for a in read.attributes if a[1] == "href"):
-        assert ("id", value[1:]) in {a[1:] for a in read.attributes}
+        assert name != "href" or value.startswith(("#", "data:image/png;base64,")), (tag, value)
+    assert "://" not in html and "url(" not in re.sub(r"url\(#", "", html)
     ids = [value for _, name, value in read.attributes if name == "id"]
+    known = set(ids)
+    for tag, _, value in (a for a in read.attributes if a[1] == "href"):
+        assert tag == "image" or value[1:] in known
     assert len(ids) == len(set(ids)) > 100
     for target in re.findall(r"url\(#([^)]+)\)", html):
         assert target in ids
@@ -122,9 +132,20 @@ def test_the_page_loads_nothing_and_is_well_formed(html, read):
     assert "<title>epistax report: demo</title>" in html and html.count("<h1>") == 1
 
 
+def test_only_the_script_of_the_page_may_run(html, read):
+    (policy,) = [
+        value for _, name, value in read.attributes if name == "content" and "src" in value
+    ]
+    assert policy.startswith("default-src 'none'; ")
+    assert read.tags.count("script") == 2  # one is data
+    (own,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
+
+
 def test_every_picture_is_xml_with_a_label(html):
     found = drawings(html)
-    assert len(found) == 2 + 5 + 3  # matrices, pictures, curves
+    assert len(found) == 5 + 5 + 3  # what stands out, pictures, curves
     for root in found:
         assert root.get("role") == "img" and len(root.get("aria-label")) > 10
 
@@ -160,12 +181,13 @@ def test_the_ranked_table_holds_the_figures_of_the_scores(test, read, frame, dem
     assert rows[0][1] == f"{best['a'][0]} + {best['b'][0]}"
 
 
-def test_squares_of_the_matrices_name_their_pair_and_figures(html, frame):
-    for root, below in zip(drawings(html)[:2], ("mmd", "cosine"), strict=True):
+def test_squares_of_the_matrices_name_their_pair_and_figures(html, frame, demo):
+    for below in ("mmd", "cosine"):
+        root = ElementTree.parse(demo / f"scores/figures/matrix-additive-{below}.svg").getroot()
         squares = [
-            (float(e.get("x")), float(e.get("y")), e.find("title").text)
-            for e in root.iter("rect")
-            if e.find("title") is not None and " + " in e.find("title").text
+            (float(e.get("x")), float(e.get("y")), e[0].text)
+            for e in root.iter(f"{SVG}rect")
+            if len(e) and " + " in e[0].text
         ]
         assert len(squares) == 16 * 15
         seen = set()
@@ -186,10 +208,43 @@ def test_squares_of_the_matrices_name_their_pair_and_figures(html, frame):
 
 def test_genes_of_a_pathway_stand_together(html, demo):
     pathway = dict(pl.read_parquet(demo / "screen/genes.parquet").rows())
-    upright = [e for e in drawings(html)[0].iter("text") if "rotate" in e.get("transform", "")]
+    root = ElementTree.parse(demo / "scores/figures/matrix-additive-mmd.svg").getroot()
+    upright = [e for e in root.iter(f"{SVG}text") if "rotate" in e.get("transform", "")]
     groups = [pathway[e.text] for e in upright]
     assert len(groups) == 16
     assert sum(a != b for a, b in zip(groups, groups[1:], strict=False)) == 3
+    data = matrix(html)
+    assert [order["name"] for order in data["orders"]] == ["by pathway", "clustered", "by name"]
+    assert [data["names"][k] for k in data["orders"][0]["places"]] == [e.text for e in upright]
+    assert [pathway[name] for name in data["names"]] == data["groups"]
+
+
+@pytest.mark.parametrize("test", ["additive", "mmd"])
+def test_pictures_name_the_pairs_that_stand_out(test, html, frame):
+    rows = frame.filter(test=test).sort("p_value", "score", descending=[False, True])
+    best = [f"{a} + {b}" for a, b in rows.select("a", "b").head(12).iter_rows()]
+    found = [root for root in drawings(html) if f"Volcano of {test}" in root.get("aria-label")]
+    titles = [e.text for e in found[0].iter("title")]
+    assert [t.partition(":")[0] for t in titles] == best
+    assert titles[0].endswith(f", q {rows['q_value'][0]:.1g}")
+    written = {"".join(e.itertext()).strip() for e in found[0].iter("text")}
+    assert set(best) <= written
+
+
+def test_the_page_holds_every_figure_of_its_matrix(html, frame):
+    data = matrix(html)
+    assert [layer["test"] for layer in data["layers"]] == ["additive", "mmd", "cosine"]
+    for layer in data["layers"]:
+        rows = frame.filter(test=layer["test"]).sort("a", "b")  # as the upper triangle goes
+        values = np.frombuffer(base64.b64decode(layer["statistic"]), "<f4")
+        np.testing.assert_allclose(values, rows["statistic"], rtol=1e-6)
+        q = np.frombuffer(base64.b64decode(layer["q"]), "<u2")
+        if rows["q_value"].is_null().all():
+            assert set(q) == {65535}
+        else:
+            np.testing.assert_allclose(
+                10.0 ** (-q.astype(float) / 100), rows["q_value"], rtol=0.012
+            )
 
 
 def test_headlines_are_those_of_the_summary(read, demo):
@@ -338,18 +393,19 @@ def evil(tmp_path_factory):
 
 def test_names_are_escaped_in_the_page_and_in_its_pictures(evil):
     read = Reader(evil)
-    assert "script" not in read.tags and "b" not in read.tags
+    assert read.tags.count("script") == 2 and "b" not in read.tags
     assert "<script>alert" not in evil and "<b>one" not in evil
     _, rows = read.table("additive: 10 pairs")
     pairs = {" + ".join(sorted((a, b))) for k, a in enumerate(EVIL) for b in EVIL[k + 1 :]}
     assert {row[1] for row in rows} == pairs
     titles = [e.text for root in drawings(evil) for e in root.iter("title")]
-    assert {t.partition(": ")[0] for t in titles if EVIL[0] in t} >= {
-        pair for pair in pairs if EVIL[0] in pair
-    }
-    assert "<b>one</b>: 2" in titles
+    assert {t.partition(": ")[0] for t in titles} == pairs
     written = {e.text for root in drawings(evil) for e in root.iter("text")}
     assert {"$three^{", "&two", "four\ufffd"} <= written
+    data = matrix(evil)
+    assert data["names"] == sorted([*EVIL, "lone"])
+    assert set(data["groups"]) == {"<b>one</b>", "&two", "$three^{", "four\ufffd", ""}
+    assert set(data["colours"]) == set(data["groups"]) - {""}
 
 
 def test_what_was_left_out_is_counted(evil):
@@ -358,5 +414,13 @@ def test_what_was_left_out_is_counted(evil):
     assert "\n1 – pair without one of their singles (additive)\n" in text
     assert "\n1 – pair without one of their singles (cosine)\n" in text
     assert "lone + c&d" not in text.split("Pair matrices")[0].split("Strongest")[1]
-    assert "c&d + lone: not tested (no_single)" in text
+    data = matrix(evil)
+    assert data["reasons"] == ["not measured", "not tested (no_single)"]
+    why = np.frombuffer(base64.b64decode(data["layers"][0]["q"]), "<u2")
+    untested = iter(why[why >= 65000].tolist())
+    expected = {f"{a} + {b}" for a, b in [("c&d", "lone")]}
+    for k, a in enumerate(data["names"]):
+        for b in data["names"][k + 1 :]:
+            if "lone" in (a, b):
+                assert next(untested) == 65000 + (f"{a} + {b}" in expected)
     assert "Severity of singles: --test severity:min --test severity:max" in text

@@ -10,7 +10,8 @@ import pytest
 
 from epistax import cli
 from epistax.distributed.errors import BadInput
-from epistax.distributed.report import matrices, page
+from epistax.distributed.record import sha256
+from epistax.distributed.report import heatmap, matrices, outstanding, page
 from epistax.distributed.report.sections import svg
 from epistax.distributed.report.sections.blocks import number, padded, percent
 from epistax.distributed.report.sections.pairs import symbol
@@ -78,13 +79,53 @@ def test_a_large_screen_shows_its_strongest_and_says_so(tmp_path):
     html = page.write(tmp_path / "run").read_text()
     assert "additive: the 200 strongest of 20,000 pairs, by p, then score" in html
     assert "<summary>rows 21 to 200</summary>" in html
-    named = re.search(r"The (\d+) of 400 perturbations in the strongest pairs by additive", html)
-    assert 140 <= int(named[1]) <= 150
-    titles = re.findall(r"<title>(G\d+ \+ G\d+): (.*?)</title>", html)
-    assert len(titles) == int(named[1]) * (int(named[1]) - 1)
+    assert "All 400 perturbations, ordered by" in html
+    small = (tmp_path / "run/figures/matrix-additive-mmd.svg").read_text()
+    titles = re.findall(r"<title>(G\d+ \+ G\d+): (.*?)</title>", small)
+    count = int(re.search(r"As pictures, for the (\d+) in the strongest pairs", html)[1])
+    assert 140 <= count <= 150 and len(titles) == count * (count - 1)
     assert sum(text == "not measured" for _, text in titles) > 1000
     best = frame.filter(test="additive").sort("p_value").row(0, named=True)
     assert f"{best['a']} + {best['b']}" in {pair for pair, _ in titles}
+    assert "Drawn:" not in html  # few enough dots
+
+
+def test_known_relations_are_marked_where_there_is_no_truth(tmp_path):
+    tests = ("additive", "cosine", "severity:min", "severity:max", "severity")
+    score_run(tmp_path / "run", genes=6, tests=tests)
+    (tmp_path / "my_complexes.csv").write_text("a,b\nG0003,G0001\nG0002,G0005\nG0001,other\n")
+    (tmp_path / "sets.gmt").write_text("one\tx\tG0001\tG0002\tG0003\n")
+    paths = [tmp_path / name for name in ("my_complexes.csv", "sets.gmt")]
+    made = json.loads((tmp_path / "run/run.json").read_text())
+    made["inputs"] = [{"path": str(p), "sha256": sha256(p), "bytes": 1} for p in paths]
+    made["options"]["known"] = [str(p) for p in paths]
+    (tmp_path / "run/run.json").write_text(json.dumps(made))
+    html = page.write(tmp_path / "run").read_text()
+    marked = {row[1]: row[2] for row in cells(html, "additive: 15 pairs")}
+    assert {pair for pair, said in marked.items() if "my complexes" in said} == {
+        "G0001 + G0003", "G0002 + G0005",
+    }  # fmt: skip
+    assert marked["G0001 + G0003"] == "my complexes, sets" and marked["G0001 + G0002"] == "sets"
+    assert marked["G0000 + G0001"] == ""
+    assert "; my complexes (2): median R " in html and "; sets (3): median R " in html
+    assert "my complexes (2)" in (tmp_path / "run/figures/severity.svg").read_text()
+    paths[0].write_text("a,b\nG0003,G0004\n")
+    html = page.write(tmp_path / "run").read_text()
+    assert "my_complexes.csv: not there as the run read it, and not marked" in html
+    assert "my complexes" not in html and "; sets (3): median R " in html
+
+
+def test_a_matrix_of_very_many_is_cut_to_its_strongest(tmp_path):
+    frame = score_run(tmp_path / "run", genes=900, tests=("additive",), keep=9_000)
+    html = page.write(tmp_path / "run").read_text()
+    named = re.search(r"The (\d+) of 900 perturbations in the strongest pairs by additive", html)
+    assert 490 <= int(named[1]) <= heatmap.most(1) == 500
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    names = json.loads(data)["names"]
+    assert len(names) == int(named[1]) and names == sorted(names)
+    best = frame.sort("p_value").head(100)
+    assert set(best["a"]) | set(best["b"]) <= set(names)
+    assert [heatmap.most(tests) for tests in (2, 3, 7)] == [500, 487, 319]
     assert len(html) < 6_000_000
 
 
@@ -94,7 +135,7 @@ def test_tests_that_would_add_a_picture_are_named(tmp_path):
     assert "R against squared cosine: --test additive --test cosine would add it" in html
     assert "singles: --test severity:double would add it" in html
     assert "P-values of all pairs: the run has no p-values" in html
-    assert html.count("<svg") == 1  # the matrix of what there is
+    assert html.count("<svg") == 1  # the pairs by rank
 
 
 def test_pictures_without_a_truth_leave_the_highlighting_out(tmp_path):
@@ -118,7 +159,10 @@ def test_a_test_without_any_tested_pair_has_a_page(tmp_path):
     none = [pl.lit(None, pl.Float64).alias(c) for c in SCORES[3:8]]
     frame.with_columns(*none, status=pl.lit("few")).write_parquet(tmp_path / "run/scores.parquet")
     html = page.write(tmp_path / "run").read_text()
-    assert "G0000 + G0001: not tested (few)" in html
+    assert '"reasons": ["not measured", "not tested (few)"]' in html
+    assert "<svg" not in html
+    drawn = (tmp_path / "run/figures/matrix-additive-cosine.svg").read_text()
+    assert "G0000 + G0001: not tested (few)" in drawn
 
 
 def test_scores_in_parts_are_one_table(tmp_path):
@@ -308,6 +352,24 @@ def test_colours_rise_with_the_root_of_the_statistic():
     assert colours[4] == layer.colour(("P", "Q")) == matrices.ABSENT
     light = [sum(int(c[k : k + 2], 16) for k in (1, 3, 5)) for c in matrices.RAMP]
     assert light == sorted(light, reverse=True)
+
+
+def test_names_of_pairs_stand_a_line_apart_near_their_dots():
+    wanted = np.array([0.5, 1.2, 0.5, 0.01, 0.0, 0.5])
+    found = outstanding.spread(wanted)
+    order = np.argsort(-found)
+    assert order.tolist() == np.argsort(-wanted, kind="stable").tolist()
+    assert np.diff(found[order]).max() <= -outstanding.LINE + 1e-9
+    assert 0 <= found.min() and found.max() <= 1
+    np.testing.assert_allclose(found[[0, 1]], [0.5, 1.0])
+    alone = np.array([0.9, 0.1])
+    np.testing.assert_allclose(outstanding.spread(alone), alone)
+
+
+def test_the_inflation_of_uniform_p_values_is_one():
+    p = (np.arange(999) + 0.5) / 999
+    assert outstanding.inflation(p) == pytest.approx(1, abs=1e-6)
+    assert outstanding.inflation(p**2) > 2 > 1 > outstanding.inflation(p**0.5)
 
 
 def test_the_order_puts_alike_rows_together():

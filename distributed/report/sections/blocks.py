@@ -63,6 +63,16 @@ class Table:
         """The rows that unfold."""
         return self.rows[self.cut :]
 
+    @property
+    def prose(self) -> bool:
+        """Text only: its last column is broken into lines."""
+        return self.names == len(self.head)
+
+    @property
+    def sorts(self) -> bool:
+        """Whether a reader can want another order."""
+        return len(self.rows) > 2 and not self.prose
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -91,7 +101,17 @@ class Figures:
     kind: ClassVar[str] = "figures"
 
 
-Block: TypeAlias = Heading | Text | Items | Table | Figures
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A pair matrix that the page's script draws from `data`; its pictures are kept as files."""
+
+    caption: str
+    data: Mapping[str, Any]
+    figures: tuple[Figure, ...] = ()
+    kind: ClassVar[str] = "matrix"
+
+
+Block: TypeAlias = Heading | Text | Items | Table | Figures | Matrix
 
 
 @dataclass(frozen=True)
@@ -103,7 +123,7 @@ class Section:
 
     def figures(self) -> tuple[Figure, ...]:
         """All of its pictures."""
-        return tuple(f for b in self.blocks if isinstance(b, Figures) for f in b.figures)
+        return tuple(f for b in self.blocks if isinstance(b, Figures | Matrix) for f in b.figures)
 
 
 def printable(text: str) -> str:

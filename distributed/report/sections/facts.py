@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from epistax.distributed.flags import specs
+from epistax.distributed.flags import asked, specs
 from epistax.distributed.options import VERBS
 from epistax.distributed.report.sections.blocks import Section, Table, number
 from epistax.distributed.report.sections.runs import Run
@@ -43,31 +43,11 @@ def rows(run: Run) -> Iterator[tuple[str, str]]:
 
 def command(run: Run) -> str:
     """The command line that makes the run again: options that are not the default."""
-    cls, asked = VERBS.get(run.verb), run.record["options"]
-    words = ["epistax", *run.verb.split()]
+    cls, words = VERBS.get(run.verb), ["epistax", *run.verb.split()]
     if cls is None:
         return " ".join(words)
-    table = specs(cls)
-    for name, spec in sorted(table.items(), key=lambda item: not item[1].flag.positional):
-        value = asked.get(name, spec.default)
-        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
-        if name in PASSING or value is None or value == default:
-            continue
-        values = value if isinstance(value, list) else [value]
-        if spec.flag.positional:
-            words += map(str, values)
-        elif spec.kind is bool:
-            words.append(spec.shown)
-        elif spec.flag.split:
-            words += [spec.shown, ",".join(map(written, values))]
-        else:
-            words += [word for one in values for word in (spec.shown, written(one))]
-    return shlex.join(words)
-
-
-def written(value: Any) -> str:
-    """A value as a flag takes it."""
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    table = {name: spec for name, spec in specs(cls).items() if name not in PASSING}
+    return shlex.join([*words, *asked(table, run.record["options"])])
 
 
 def told(value: Any) -> str:

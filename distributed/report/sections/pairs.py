@@ -1,6 +1,5 @@
 """The pair table of a score run, read as far as it is shown, with what is known of its pairs."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
-from epistax.distributed.report.sections.known import FLAGS, Known, known
+from epistax.distributed.report.sections.known import Known, known
 from epistax.distributed.report.sections.runs import Run
 from epistax.distributed.status import TESTED
 
@@ -56,6 +55,7 @@ class Pairs:
 
     tests: tuple[str, ...]
     frame: pl.LazyFrame
+    names: tuple[str, ...]  # every perturbation of a pair, by code point
     known: Known
     scale: float | None = None  # how large doubles are for the sum of their singles, without noise
 
@@ -66,13 +66,10 @@ class Pairs:
         if not isinstance(found, dict) or not found:
             raise BadInput(f"{run.path / 'summary.json'}: names no tests; it is not of score")
         scale = found.get("additive", {}).get("scale", {}).get("common")
-        return cls(tuple(found), run.table("scores", COLUMNS), known(run), scale)
-
-    @functools.cached_property
-    def names(self) -> tuple[str, ...]:
-        """Every perturbation of a pair, by code point."""
-        first = self.frame.filter(pl.col("test") == self.tests[0]).select("a", "b").collect()
-        return tuple(pl.concat([first["a"], first["b"]]).unique().sort().drop_nulls())
+        frame = run.table("scores", COLUMNS)
+        first = frame.filter(pl.col("test") == next(iter(found))).select("a", "b").collect()
+        names = tuple(pl.concat([first["a"], first["b"]]).unique().sort().drop_nulls())
+        return cls(tuple(found), frame, names, known(run, names), scale)
 
     def of_test(self, test: str) -> pl.LazyFrame:
         """The rows of one test."""
@@ -89,16 +86,21 @@ class Pairs:
         )
         return self.flagged(rows.collect())
 
+    def tested(self, test: str) -> pl.DataFrame:
+        """All pairs of a test that have a figure."""
+        rows = self.of_test(test).filter(pl.col("status").is_in(TESTED))
+        return rows.filter(pl.col("score").is_not_null()).collect()
+
     def count(self, test: str) -> int:
         """Pairs with a figure in a test."""
         rows = self.of_test(test).filter(pl.col("status").is_in(TESTED)).select(pl.len())
         return int(rows.collect().item())
 
     def flagged(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows with the columns of FLAGS that are known, false where a pair is not in the truth."""
+        """Rows with a column of each flag, false where nothing is known of a pair."""
         if self.known.flags is None:
             return rows
-        there = [name for name in FLAGS if name in self.known.flags.columns]
+        there = [name for name in self.known.words if name in self.known.flags.columns]
         both = rows.join(self.known.flags, on=["a", "b"], how="left", maintain_order="left")
         return both.with_columns(pl.col(there).fill_null(False))
 

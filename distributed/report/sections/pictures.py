@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from scipy.stats import spearmanr
 
+from epistax.distributed.report import outstanding
 from epistax.distributed.report import pictures as drawing
 from epistax.distributed.report.sections.blocks import Figure, percent, plural
-from epistax.distributed.report.sections.known import FLAGS
 from epistax.distributed.report.sections.pairs import Pairs
 
 PATHWAYS = 25  # rows of a picture
@@ -46,14 +46,14 @@ def against(pairs: Pairs) -> Drawn:
         return f"only {plural(wide.height, 'pair')} with both figures"
     r, cosine = (wide[c].to_numpy() for c in ("additive", "cosine"))
     said = f"Over {plural(wide.height, 'pair')} the rank correlation is {ranks(r, cosine)}"
-    for flag, words in FLAGS.items():
+    for flag, words in pairs.known.words.items():
         if flag in wide.columns and (count := int(wide[flag].sum())):
             part = wide.filter(pl.col(flag))
             at = [np.median(part[c].to_numpy()) for c in ("additive", "cosine")]
             said += f"; {words} ({count:,}): median R {at[0]:.2g}, cos² {at[1]:.2g}"
     whole = [np.median(v) for v in (r, cosine)]
     said += f"; all: {whole[0]:.2g}, {whole[1]:.2g}. {drawn_of(wide)}"
-    return "r-cosine", drawing.against(wide), said
+    return "r-cosine", drawing.against(wide, pairs.known.words), said
 
 
 def ranks(one: np.ndarray, two: np.ndarray) -> str:
@@ -96,7 +96,7 @@ def severity(pairs: Pairs) -> Drawn:
     if wide.height < FEW:
         return f"only {plural(wide.height, 'pair')} with all three figures"
     parts = {"all pairs": wide}
-    parts |= {w: wide.filter(pl.col(f)) for f, w in FLAGS.items() if f in wide.columns}
+    parts |= {w: wide.filter(pl.col(f)) for f, w in pairs.known.words.items() if f in wide.columns}
     middle = ", ".join(
         f"{words} {np.median(p['severity'].to_numpy()):.2f}" for words, p in parts.items() if len(p)
     )
@@ -106,7 +106,7 @@ def severity(pairs: Pairs) -> Drawn:
         f"share of the sum: {middle}. Noise in the double lengthens it, so that shares of weak "
         "pairs lie below 1 without any synergy."
     )
-    return "severity", drawing.severity(wide), said
+    return "severity", drawing.severity(wide, pairs.known.words), said
 
 
 def scale(pairs: Pairs) -> Drawn:
@@ -128,7 +128,7 @@ def scale(pairs: Pairs) -> Drawn:
             f" Without noise doubles are {pairs.scale:.2f} times the sum of their singles (median "
             "over pairs); score --scale auto compares them with that."
         )
-    return "scale", drawing.scale(wide, slope), said
+    return "scale", drawing.scale(wide, slope, pairs.known.words), said
 
 
 def quantiles(pairs: Pairs) -> Drawn:
@@ -136,11 +136,19 @@ def quantiles(pairs: Pairs) -> Drawn:
     found = {test: p for test in pairs.tests if len(p := pairs.p_values(test))}
     if not found:
         return "the run has no p-values (--null none)"
-    low = ", ".join(f"{test} {percent(float((p <= 0.05).mean()), 0)}" for test, p in found.items())
-    beyond = sum(int((p < 10**-drawing.END).sum()) for p in found.values())
-    edge = f" {beyond:,} points beyond {drawing.END:g} stand at the edge." if beyond else ""
-    said = f"Without any interaction the points follow the line. Share of pairs at p ≤ 0.05: {low}."
-    return "p-values", drawing.quantiles(found), said + edge
+    low = ", ".join(
+        f"{test} {percent(float((p <= 0.05).mean()), 0)} (inflation at the median "
+        f"{outstanding.inflation(p):.2f})"
+        for test, p in found.items()
+    )
+    end = outstanding.END
+    beyond = sum(int((p < 10**-end).sum()) for p in found.values())
+    edge = f" {beyond:,} points beyond {end:g} stand at the edge." if beyond else ""
+    said = (
+        "Without any interaction the points follow the line, within the band if pairs were "
+        f"independent. Share of pairs at p ≤ 0.05: {low}."
+    )
+    return "p-values", outstanding.quantiles(found), said + edge
 
 
 def drawn_of(wide: pl.DataFrame) -> str:
@@ -154,6 +162,10 @@ PICTURES: Sequence[tuple[str, tuple[str, ...], Callable[[Pairs], Drawn]]] = (
     ("R against squared cosine", ("additive", "cosine"), against),
     ("R and squared cosine by pathway", ("additive", "cosine"), by_pathway),
     ("Severity of singles", SHARES, severity),
-    ("Doubles against the sum of their singles", ("severity", "severity:double"), scale),
+    (
+        "Observed against expected: doubles against the sum of their singles",
+        ("severity", "severity:double"),
+        scale,
+    ),
     ("P-values of all pairs", (), quantiles),
 )

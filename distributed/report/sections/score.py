@@ -20,8 +20,8 @@ from epistax.distributed.report.sections.blocks import (
 )
 from epistax.distributed.report.sections.critic import critic
 from epistax.distributed.report.sections.embedding import embedding
-from epistax.distributed.report.sections.known import FLAGS
 from epistax.distributed.report.sections.matrix import matrices
+from epistax.distributed.report.sections.outstanding import outstanding
 from epistax.distributed.report.sections.pairs import Pairs, symbol
 from epistax.distributed.report.sections.pictures import pictures
 from epistax.distributed.report.sections.runs import Run
@@ -40,6 +40,7 @@ def section(run: Run) -> Section:
     blocks += [*alike(run), *critic(run), *known(run), Heading("Strongest pairs")]
     blocks += [strongest(pairs, test) for test in pairs.tests]
     blocks += [Heading("Pair matrices"), *matrices(pairs, folder)]
+    blocks += outstanding(pairs, folder)
     blocks += [Heading("Pictures"), Figures(drawn)] if drawn else []
     blocks += [Items("Not drawn", missing)] if missing else []
     return Section("Pair tests", tuple(blocks))
@@ -157,7 +158,8 @@ def agreement(figures: Mapping[str, Any]) -> tuple[str, ...]:
 def strongest(pairs: Pairs, test: str) -> Table:
     """The best pairs of a test with all that is known of them."""
     rows, pathway = pairs.strongest(test, ROWS), pairs.known.pathway
-    flags = [name for name in FLAGS if name in rows.columns]
+    words = pairs.known.words
+    flags = [name for name in words if name in rows.columns]
     out = []
     for rank, row in enumerate(rows.iter_rows(named=True), 1):
         where = [" – ".join(dict.fromkeys(pathway.get(row[s], "?") for s in "ab"))]
@@ -165,7 +167,7 @@ def strongest(pairs: Pairs, test: str) -> Table:
             f"{rank}",
             f"{row['a']} + {row['b']}",
             *(where if pathway else ()),
-            *([", ".join(FLAGS[name] for name in flags if row[name])] if flags else ()),
+            *([", ".join(words[name] for name in flags if row[name])] if flags else ()),
             padded(row["statistic"], 4),
             padded(row["se"]),
             *("" if row[c] is None else f"{row[c]:.2g}" for c in ("p_value", "q_value")),

@@ -11,6 +11,7 @@ import pytest
 
 from epistax.cli import main
 from epistax.distributed.campaign import files, proposing
+from epistax.distributed.report import campaign as described
 from epistax.distributed.rundir import lock
 
 GENES = [f"G{n:02d}" for n in range(12)]
@@ -500,3 +501,16 @@ def test_the_page_of_a_campaign_is_made_again_like_any_other(desk, capsys):
     assert main(["report", str(desk.path)]) == 0
     assert str(desk.path / "report.html") in capsys.readouterr().out
     assert "epistax campaign record" in (desk.path / "report.html").read_text()
+
+
+def test_a_proposal_fits_a_terminal_of_80_columns():
+    names = ["a", "b", "acquisition", "predicted", "sd", "plate", "reason", "campaign"]
+    reason = "ids: expected 0.303 of best 0.34, sd 0.274"
+    row = ["GENELONGNAME13", "GENELONGNAME21", "-0.00406914", "0.303019", "0.274237", "1", reason]
+    summary = {"round": 1, "batch_pairs": 12, "columns": names, "rows": [[*row, "c"]] * 12,
+               "cost": None, "proposed": "camp/rounds/0001/proposed.csv"}  # fmt: skip
+    lines = list(described.proposed(summary))
+    assert len(lines) == 1 + 1 + 10 + 1 and max(map(len, lines)) == 80
+    assert lines[1].split() == ["a", "b", "plate", "reason"]
+    assert lines[2].startswith("GENELONGNAME13  GENELONGNAME21  1      ids: expected 0.303 of ")
+    assert lines[2].endswith("…") and lines[-1].startswith("... 2 more rows in camp/rounds/0001/")
