@@ -206,6 +206,13 @@ def revision() -> str | None:
     return said[0] + ("+" if said[1] else "")
 
 
+def missing(extra: str) -> Record:
+    """What a row without its reference says; the extra is named on standard error too."""
+    remedy = f"pip install 'epistax[{extra}]'"
+    print(f"bench: a reference is not installed: {remedy}", file=sys.stderr)
+    return {"missing": remedy}
+
+
 def main(suite: Callable[..., Iterator[Record]]) -> None:
     """Run a suite as a script: one JSON object a line."""
     parser = argparse.ArgumentParser(description="one JSON object per measurement")

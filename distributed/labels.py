@@ -48,7 +48,14 @@ def encode(
     if not sep:
         raise BadInput("--sep: the separator of names is empty; give one, such as +")
     control = tuple(control)
-    parts = [part for column in columns for part in split(column, where, sep)]
+    # of every part: which distinct label a row has, and what these hold
+    rows: list[np.ndarray] = []
+    parts: list[pl.Series] = []
+    for column in columns:
+        label, row = distinct(column)
+        for part in split(label, row, where, sep):
+            rows.append(row)
+            parts.append(part)
     met = pl.concat([part.unique() for part in parts]).unique().drop_nulls().to_list()
     roles = {name: role(name, control) for name in met}
     absent = [name for name in control if name not in roles]
@@ -60,9 +67,12 @@ def encode(
     )
     meaning = [*range(len(names)), *[CONTROL] * len(controls), *[UNKNOWN] * len(unassigned)]
     code = np.array([*meaning, ABSENT], np.int32)  # the last entry answers for "no such part"
-    position = [number(part, [*names, *controls, *unassigned]) for part in parts]
-    codes = np.sort(np.stack([code[p] for p in position], axis=1), axis=1)
-    return Coded(names, codes, controls, unassigned)
+    universe = [*names, *controls, *unassigned]
+    each = [code[number(part, universe)][row] for row, part in zip(rows, parts, strict=True)]
+    if len(each) == 2:
+        each = [np.minimum(*each), np.maximum(*each)]
+        return Coded(names, np.stack(each, axis=1), controls, unassigned)
+    return Coded(names, np.sort(np.stack(each, axis=1), axis=1), controls, unassigned)
 
 
 def role(name: str, control: Iterable[str] = ()) -> Role:
@@ -78,9 +88,16 @@ def pair_name(a: str, b: str, sep: str = "+") -> str:
     return sep.join(sorted((a, b)))
 
 
-def split(column: pl.Series, where: Where, sep: str) -> list[pl.Series]:
+def distinct(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
+    """The labels that a column has, as text, and which of them every row has."""
+    text = column.cast(pl.String).fill_null("")
+    labels = text.unique()
+    return labels, number(text, labels.to_list())
+
+
+def split(label: pl.Series, row: np.ndarray, where: Where, sep: str) -> list[pl.Series]:
     """The parts of every label, blanks trimmed; null where a label has fewer parts."""
-    label = column.cast(pl.String).fill_null("").str.strip_chars()
+    label = label.str.strip_chars()
     more = int(label.str.count_matches(sep, literal=True).max() or 0)
     if not more:
         return [label]
@@ -89,10 +106,11 @@ def split(column: pl.Series, where: Where, sep: str) -> list[pl.Series]:
     empty = np.zeros(len(label), bool)
     for part in parts:
         empty |= (part == "").fill_null(False).to_numpy()
-    rows = np.flatnonzero(empty & (label != "").to_numpy())
+    rows = np.flatnonzero((empty & (label != "").to_numpy())[row])
     if len(rows):
         remedy = "write the missing name, or a control such as 'ctrl'"
-        raise where.fault(rows, label[int(rows[0])], f"has an empty part around {sep!r}", remedy)
+        shown = label[int(row[rows[0]])]
+        raise where.fault(rows, shown, f"has an empty part around {sep!r}", remedy)
     return parts
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
+from epistax.distributed.formats.blocks import span
 from epistax.distributed.formats.census import Census, Fact, LeftOut, examples
 from epistax.distributed.formats.experiment import describe
 from epistax.distributed.formats.roles import Roles
@@ -53,11 +54,15 @@ def assemble(seen: Observations, options: ScreenOptions) -> ScreenTable:
     left = (*seen.left_out, *left)
     if not keep.any():
         raise BadInput(nothing(seen, left))
-    whole, gaps = complete(seen, keep)
+    if not seen.x.shape[1]:
+        raise BadInput(f"{seen.source}: holds no feature: observations of 0 numbers; write it again")
+    low, high = span(seen.x)
+    finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
+    whole, gaps = (keep, ()) if finite else complete(seen, keep)
     left = (*left, *gaps)
     rows = None if whole.all() else np.flatnonzero(whole)
     x = seen.x if rows is None else seen.x[rows]
-    check_constant(seen, x)
+    check_constant(seen, x, *((low, high) if rows is None else span(x)))
     names, codes, lost = narrowed(coded, whole)
     if not names:
         raise BadInput(
@@ -162,11 +167,10 @@ def complete(seen: Observations, keep: np.ndarray) -> tuple[np.ndarray, tuple[Le
     return whole, (LeftOut("incomplete", len(suspect), reason, worst),)
 
 
-def check_constant(seen: Observations, x: np.ndarray) -> None:
+def check_constant(seen: Observations, x: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
     """Fail on features that are the same everywhere, and on images that are all the same."""
     if len(x) > 1:
-        low = x.min(axis=0)
-        still = np.flatnonzero(low == x.max(axis=0))
+        still = np.flatnonzero(low == high)
         if seen.image is not None:
             if len(still) == x.shape[1]:
                 raise BadInput(f"{seen.source}: all images are the same; save them again")

@@ -65,7 +65,7 @@ def assemble(
     """
     p, codes = len(coded.names), coded.codes
     lo, hi = (codes[:, -2], codes[:, -1]) if codes.shape[1] > 1 else (codes[:, 0],) * 2
-    members = (codes >= 0).sum(axis=1)
+    members = np.sum([column >= 0 for column in codes.T], axis=0)  # along rows it takes far longer
     unknown, measured = codes[:, 0] == UNKNOWN, ~np.isnan(score)
     usable = measured & ~unknown
 
@@ -132,7 +132,7 @@ def by_key_and_value(key: np.ndarray, value: np.ndarray, se: np.ndarray | None) 
 
     A float sum depends on the order of its terms; the order of the file's rows must not matter.
     """
-    order = np.argsort(key)
+    order = by_key(key)
     ordered = key[order]
     same = ordered[1:] == ordered[:-1]
     if same.any():  # only repeated rows are worth the slower sort
@@ -140,6 +140,15 @@ def by_key_and_value(key: np.ndarray, value: np.ndarray, se: np.ndarray | None) 
         rows = order[at]
         last = (value[rows], key[rows]) if se is None else (se[rows], value[rows], key[rows])
         order[at] = rows[np.lexsort(last)]
+    return order
+
+
+def by_key(key: np.ndarray) -> np.ndarray:
+    """The order of rows by key: 16 bits at a time, which numpy counts where it compares longer."""
+    order = np.argsort((key & 0xFFFF).astype(np.uint16), kind="stable")
+    for shift in range(16, int(key.max()).bit_length(), 16):
+        digit = (key[order] >> shift) & 0xFFFF
+        order = order[np.argsort(digit.astype(np.uint16), kind="stable")]
     return order
 
 
@@ -156,7 +165,9 @@ def tell(
     """The figures of a table."""
     p, q = len(table.names), len(table.score)
     possible = p * (p - 1) // 2
-    bare = np.setdiff1d(np.arange(p), np.r_[table.i, table.j])
+    paired = np.zeros(p, bool)
+    paired[table.i] = paired[table.j] = True
+    bare = np.flatnonzero(~paired)
     no_single = np.flatnonzero(np.isnan(table.singles))
     have = p - len(no_single)
     missing = f"{len(no_single):,} missing" if have and len(no_single) else ""

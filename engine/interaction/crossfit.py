@@ -249,8 +249,12 @@ def judge(
         params = one.stats["mean"]
         features = net.apply(params["encoder"], one.stats["net"], data.x[rows])
         raw = critics.scored(params, features, data.members)
-        value, info = critics.losses(raw, data.label[rows], one.stats["log_prior"], critic)
-        return {"held_loss": jnp.mean(value), "accuracy": info["accuracy"]}
+        label, log_prior = data.label[rows], one.stats["log_prior"]
+        value = critics.losses(raw, label, log_prior, critic)
+        return {
+            "held_loss": jnp.mean(value),
+            "accuracy": critics.accuracy(raw, label, log_prior),
+        }
 
     if together:
         info = jax.vmap(look)(moved)

@@ -17,7 +17,7 @@ def test_census_for_a_reader(write: Write, capsys: pytest.CaptureFixture[str]) -
     out, err = capsys.readouterr()
     text = " ".join(out.split())
     assert err == ""
-    assert max(map(len, out.splitlines())) <= 80
+    assert max(len(x) for x in out.splitlines() if not x.startswith("next: ")) <= 80
     for words in (
         "perturbations 4",
         "pairs measured 2 of 6 possible (33.3%)",
@@ -90,7 +90,7 @@ def test_census_of_a_screen(write: Write, capsys: pytest.CaptureFixture[str]) ->
     out, err = capsys.readouterr()
     text = " ".join(out.split())
     assert err == ""
-    assert max(map(len, out.splitlines())) <= 80
+    assert max(len(x) for x in out.splitlines() if not x.startswith("next: ")) <= 80
     for words in (
         "screen.csv: screen (table)",
         "observations 4 of 5",

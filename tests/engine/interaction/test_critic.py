@@ -80,6 +80,14 @@ def test_softmax_is_the_cross_entropy():
     np.testing.assert_allclose(found, -np.log(p[np.arange(5), label]), rtol=1e-5)
 
 
+def test_accuracy_is_that_of_the_first_greatest():
+    rng = np.random.default_rng(0)
+    found = rng.integers(0, 3, size=(500, 7)).astype(np.float32)  # ties
+    log_prior, label = np.log(np.full(7, 1 / 7, np.float32)), rng.integers(0, 7, 500)
+    told = critics.accuracy(jnp.asarray(found), jnp.asarray(label), jnp.asarray(log_prior))
+    assert float(told) == pytest.approx(np.mean(found.argmax(1) == label), abs=1e-6)
+
+
 def test_embedding_heads_compose_pairs_from_their_members():
     rng = np.random.default_rng(0)
     v, lift, tilt = (rng.normal(size=s).astype(np.float32) for s in ((4, 5), (5, 3), (5,)))
