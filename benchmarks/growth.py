@@ -23,44 +23,24 @@ class Case(NamedTuple):
     pairs: bool = False  # whether the size says how many pairs it is
 
 
+SMALL = {"cells": 100, "features": 50}
+WELLS = {"wells": 100, "features": 50}
+BELIEF = {"rank": moments.RANK, "batch": moments.BATCH}
+GENES, FEW = (2500, 5000, 10_000, 20_000), (10, 20, 40, 80)
 CASES = {
-    "moments.all_pairs": Case(
-        moments.closed,
-        "genes",
-        (2500, 5000, 10_000, 20_000),
-        {"rank": moments.RANK, "batch": moments.BATCH},
-        True,
-    ),
-    "round.ucb": Case(
-        moments.closed_best,
-        "genes",
-        (2500, 5000, 10_000, 20_000),
-        {"rank": moments.RANK, "batch": moments.BATCH},
-        True,
-    ),
-    "mmd.estimate": Case(
-        mmd.estimate, "genes", (10, 20, 40, 80), {"cells": 100, "features": 50}, True
-    ),
-    "mmd.pvalue": Case(mmd.pvalue, "genes", (10, 20, 40, 80), {"cells": 100, "features": 50}, True),
-    "mmd.estimate of cells": Case(
-        mmd.estimate, "cells", (50, 100, 200, 400), {"genes": 20, "features": 50, "pairs": 190}
+    "moments.all_pairs": Case(moments.closed, "genes", GENES, BELIEF, True),
+    "round.ucb": Case(moments.closed_best, "genes", GENES, BELIEF, True),
+    "mmd.estimate": Case(mmd.estimate, "genes", FEW, WELLS, True),
+    "mmd.pvalue": Case(mmd.spectral, "genes", FEW, WELLS, True),
+    "mmd.wells": Case(
+        mmd.estimate, "wells", (50, 100, 200, 400), {"genes": 20, "pairs": 190, "features": 50}
     ),
     "rank.features": Case(
-        rankparts.features,
-        "genes",
-        (500, 1000, 2000, 4000),
-        {"cells": 100, "features": 32, "frequencies": 128},
+        rankparts.features, "genes", (500, 1000, 2000, 4000), SMALL | {"frequencies": 128}
     ),
     "rank.cosine": Case(rankparts.cosines, "genes", (1250, 2500, 5000, 10_000), {"features": 64}),
-    "critic.train": Case(
-        critic.ours, "genes", (10, 20, 40, 80), {"cells": 50, "features": 15, "steps": 20}
-    ),
-    "svi.steps": Case(
-        svi.ours,
-        "genes",
-        (2500, 5000, 10_000, 20_000),
-        {"measured": 20_000, "rank": 8, "steps": 50},
-    ),
+    "critic.train": Case(critic.ours, "genes", FEW, {"cells": 50, "features": 15, "steps": 20}),
+    "svi.steps": Case(svi.ours, "genes", GENES, {"measured": 20_000, "rank": 8, "steps": 50}),
 }
 
 

@@ -75,12 +75,12 @@ def kernels(size: int | None, seed: int) -> Iterator[tuple[str, Maker, dict[str,
     # mean and second moments: three products of inner size r, one way only; a root for the sd
     need = Work(flops=2 * 3 * moments.RANK * count(genes), exps=count(genes))
     yield "moments.all_pairs", moments.closed, scale, need
-    genes, cells, d = 50 if size is None else min(size, 20), 200, 128
-    scale = {"genes": genes, "pairs": count(genes), "cells": cells, "features": d, "seed": seed}
+    genes, wells, d = 50 if size is None else min(size, 20), 200, 128
+    scale = {"genes": genes, "pairs": count(genes), "wells": wells, "features": d, "seed": seed}
     # a pair's own block (half of it, for symmetry) and those with control and both singles;
     # the blocks of singles are made once for all pairs
     blocks = 3.5 * count(genes) + genes + 0.5 * (genes + 1)
-    need = Work(flops=2 * d * cells**2 * blocks, exps=cells**2 * blocks)
+    need = Work(flops=2 * d * wells**2 * blocks, exps=wells**2 * blocks)
     yield "mmd.estimate", mmd.estimate, scale, need
     genes, d = (size or 10_000), 64
     need = Work(flops=2 * d * count(genes))

@@ -21,7 +21,14 @@ from epistax.distributed.plan import Chunk
 from epistax.distributed.prepare import Prepared
 from epistax.distributed.status import TESTED, WORD
 from epistax.engine.causal import disentanglement
-from epistax.engine.interaction import additivity, disjointness, nearest, paired, resampling
+from epistax.engine.interaction import (
+    additivity,
+    disjointness,
+    drawnnulls,
+    nearest,
+    paired,
+    resampling,
+)
 
 KERNELS = {"mmd": "rbf", "mmd:matern": "matern52"}
 FEW = 2  # observations below which an arm says nothing
@@ -236,7 +243,7 @@ class Scorer:
     def resampled(self, name: str) -> Any:
         """P-values of one test by --null."""
         plain = name == "additive"
-        return paired.resampled(
+        return drawnnulls.resampled(
             self.data.screen,
             self.additivity.contrast if plain else disjointness.CONTRAST,
             kernel="linear" if plain else KERNELS[name],

@@ -55,7 +55,7 @@ def assemble(seen: Observations, options: ScreenOptions) -> ScreenTable:
     if not keep.any():
         raise BadInput(nothing(seen, left))
     if not seen.x.shape[1]:
-        raise BadInput(f"{seen.source}: holds no feature: observations of 0 numbers; write it again")
+        raise BadInput(f"{seen.source}: holds no feature: rows of 0 numbers; write it again")
     low, high = span(seen.x)
     finite = bool(np.isfinite(low).all() and np.isfinite(high).all())
     whole, gaps = (keep, ()) if finite else complete(seen, keep)

@@ -127,19 +127,21 @@ def readable(path: Path) -> Iterator[None]:
 
 
 def save(page: Page) -> Path:
-    """Write the figures, then the page, each whole or not at all."""
+    """Write the figures, then the page."""
+    keep({**page.figures, page.path: page.html})
+    return page.path
+
+
+def keep(files: Mapping[Path, bytes]) -> None:
+    """Write files in their order, each whole or not at all."""
     try:
-        for folder in {path.parent for path in page.figures}:
-            if folder.is_symlink():
-                raise BadInput(f"{folder}: leads out of the run directory; remove the link")
-        for path, data in page.figures.items():
+        for path, data in files.items():
+            if path.parent.name == "figures" and path.parent.is_symlink():
+                raise BadInput(f"{path.parent}: leads out of the run directory; remove the link")
             path.parent.mkdir(mode=0o700, exist_ok=True)
             atomic.replace(path, data)
-        atomic.replace(page.path, page.html)
     except OSError as error:
-        where = error.filename or page.path
-        raise BadInput(f"{where}: cannot be written: {error.strerror}") from None
-    return page.path
+        raise BadInput(f"{error.filename or path}: cannot be written: {error.strerror}") from None
 
 
 def script() -> dict[str, str]:

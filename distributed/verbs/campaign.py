@@ -62,6 +62,7 @@ def propose(options: CampaignPropose) -> dict[str, Any]:
             record = proposing.propose(campaign, made, progress.say, options)
             notices += record["notices"]
             campaign = files.read(path)
+        draw(campaign)
         at = str(campaign.round(record["round"]) / files.PROPOSED)
         shown = {name: record[name] for name in ("round", "cost", "passes", "columns", "rows")}
         return finish("propose", campaign, notices=notices, proposed=at,
@@ -120,10 +121,24 @@ def status(options: CampaignStatus) -> dict[str, Any]:
     return summary("status", campaign, notices=[])
 
 
+def draw(campaign: Campaign) -> None:
+    """The belief that chose the last batch, as a picture beside the report; once."""
+    from epistax.distributed.campaign.expected import expected
+    from epistax.distributed.report import beliefmap, pictures
+
+    name = f"{section.MAP}-{campaign.proposals[-1]['round']:04d}"
+    at = [campaign.path / "figures" / f"{name}.{kind}" for kind in ("svg", "png")]
+    found = None if all(path.exists() for path in at) else expected(campaign)
+    if found is not None:
+        drawn = pictures.rendered(name, beliefmap.maps(found.names, found.mean, found.sd))
+        page.keep(dict(zip(at, drawn, strict=True)))
+
+
 def finish(step: str, campaign: Campaign, **more: Any) -> dict[str, Any]:
     """The summary of a step, and report.html with the state after it."""
     made = summary(step, campaign, **more)
-    page.publish(campaign.path, [section.section(made)])
+    last = campaign.proposals[-1] if campaign.proposals else None
+    page.publish(campaign.path, [section.section(made, last, campaign.path / "figures")])
     return made
 
 

@@ -21,8 +21,8 @@ from epistax.engine.interaction.arms import (
     Batch,
     class_batches,
     grouped,
-    padded,
     power_of_two,
+    tight,
 )
 from epistax.engine.interaction.disjointness import Embedding
 from epistax.engine.interaction.pooling import pool
@@ -228,11 +228,6 @@ def arms_of(
     for batch in class_batches(screen, classes, **cut):
         yield batch, gathered(screen, batch.index, longest[batch.lengths[0]])
         watch(batch.real)
-
-
-def tight(sizes: Int[ndarray, "k"]) -> dict[int, int]:
-    """Of every padded length the longest that is met: as few shapes, and less padding."""
-    return {padded(int(n)): int(n) for n in np.unique(sizes)}
 
 
 def gathered(screen: Screen, classes: Int[ndarray, "b"], length: int) -> Arm:

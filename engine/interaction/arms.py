@@ -75,6 +75,11 @@ def padded(n: int) -> int:
     return length
 
 
+def tight(sizes: Int[ndarray, "k"]) -> dict[int, int]:
+    """Of every padded length the longest that is met, in whole eights: as few shapes, shorter."""
+    return {padded(n): max(8, -(-n // 8) * 8) for n in np.unique(sizes).tolist()}
+
+
 def pair_batches(
     screen: Screen, pairs: Int[ndarray, "q"], *, budget: int, multiple: int = 1
 ) -> Iterator[Batch]:

@@ -108,7 +108,8 @@ def mmd(
     # (a power of two, as the number of pairs is: a remainder would be compiled once more)
     each = double * (double + control + 2 * single)
     together = min(pair.shape[0], power_of_two(resident // each))
-    return jax.lax.map(lambda args: one(*args), (pair, members), batch_size=together)
+    batch_size = together if together > 1 else None
+    return jax.lax.map(lambda args: one(*args), (pair, members), batch_size=batch_size)
 
 
 def squared_norm(
@@ -125,10 +126,9 @@ def squared_norm(
 def within(mine: Arm, embedding: Embedding, kernel: str) -> tuple[Scalar, Spread]:
     """Mean of k over a class and its spread; the trace is exact, from the kernel itself."""
     gram = KERNELS[kernel](mine.x, mine.x, embedding.bandwidth)
-    pair_weight = mine.weight[:, None] * mine.weight[None, :]
-    own = jnp.sum(gram * pair_weight)
-    same = mine.unit[:, None] == mine.unit[None, :]
-    inside, share = (jnp.sum(jnp.where(same, v * pair_weight, 0)) for v in (gram, 1.0))
+    own = mine.weight @ (gram @ mine.weight)
+    same = (mine.unit[:, None] == mine.unit[None, :]).astype(gram.dtype)
+    inside, share = (mine.weight @ (v @ mine.weight) for v in (gram * same, same))
     # what pairs of different units say, and what an unit has beyond it: tr S / W
     excess = jnp.where(share < 1, (inside - share * own) / jnp.maximum(1 - share, 1e-6), 0)
     return own, spread(embed(mine.x, embedding, kernel), mine.unit, mine.mask, excess)
@@ -137,7 +137,7 @@ def within(mine: Arm, embedding: Embedding, kernel: str) -> tuple[Scalar, Spread
 def between(a: Arm, b: Arm, embedding: Embedding, kernel: str) -> Scalar:
     """Mean of k between two classes."""
     gram = KERNELS[kernel](a.x, b.x, embedding.bandwidth)
-    return jnp.sum(gram * (a.weight[:, None] * b.weight[None, :]))
+    return a.weight @ (gram @ b.weight)
 
 
 def embed(x: Float[Array, "m d"], embedding: Embedding, kernel: str) -> Float[Array, "m f"]:

@@ -15,19 +15,20 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 from numpy import ndarray
 
-from epistax.engine.interaction import additivity, disjointness, resampling
+from epistax.engine.interaction import additivity, disjointness
 from epistax.engine.interaction.arms import (
     Batch,
     class_batches,
     on_device,
     padded,
     pair_batches,
+    tight,
 )
 from epistax.engine.interaction.pooling import pool
 from epistax.engine.mesh import copied, devices, each
 from epistax.engine.screen import Screen
 from epistax.engine.stats.kernels import KERNELS, POOLED, landmark_map, median_distance
-from epistax.engine.stats.spread import Scores
+from epistax.engine.stats.spread import Pooled, Scores
 
 FEATURES = 64  # landmarks, or principal components, that the null distribution is built from
 BUDGET = 2**25  # values of one call's Gram blocks
@@ -70,14 +71,15 @@ def disjoint(
     marks = data.x[jnp.asarray(np.sort(index))]
     embedding = disjointness.Embedding(scale, marks, landmark_map(marks, gram, scale))
     embedding = copied(embedding, mesh)
-    static = {"kernel": kernel, "control": padded(int(screen.count[0]))}
+    longest = tight(screen.count)
+    static = {"kernel": kernel, "control": longest[padded(int(screen.count[0]))]}
     cut = {"budget": BUDGET, "multiple": devices(mesh)}
 
     def of_classes(length: int) -> Callable[..., disjointness.Alone]:
-        return each(mesh, disjointness.alone, split=1, length=length, **static)
+        return each(mesh, disjointness.alone, split=1, length=longest[length], **static)
 
     def of_pairs(double: int, single: int) -> Callable[..., Scores]:
-        lengths = {"double": double, "single": single}
+        lengths = {"double": longest[double], "single": longest[single]}
         how = {"resident": resident(), "inference": inference}
         return each(mesh, disjointness.mmd, split=2, **lengths, **how, **static)
 
@@ -89,13 +91,16 @@ def disjoint(
         ),
         alone,
     )
-    pooled = pool(
-        screen,
-        lambda x: disjointness.embed(x, embedding, kernel),
-        lambda x: gram(x, x, scale),
-        shared.spread,
-        seed=seed,
-    )
+    if inference or (screen.units == 1).any():  # which have no excess of their own
+        pooled = pool(
+            screen,
+            lambda x: disjointness.embed(x, embedding, kernel),
+            lambda x: gram(x, x, scale),
+            shared.spread,
+            seed=seed,
+        )
+    else:
+        pooled = Pooled(jnp.zeros_like(embedding.features), *jnp.zeros((3,), data.x.dtype))
     shared, pooled = copied((shared, pooled), mesh)
 
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
@@ -114,41 +119,7 @@ def disjoint(
 
 def resident() -> int:
     """Values of Gram blocks worked on at once: an accelerator wants many, a core what it caches."""
-    return 2**20 if jax.default_backend() == "cpu" else 2**26
-
-
-def resampled(
-    screen: Screen,
-    contrast: tuple[float, ...],
-    *,
-    kernel: str,
-    length_scale: float,
-    method: resampling.Method,
-    draws: int,
-    seed: int,
-    mesh: Mesh | None = None,
-) -> Callable[[Int[ndarray, "b"]], Float[ndarray, "b"]]:
-    """P-values of a contrast's squared norm by one of resampling.METHODS."""
-    data = copied(on_device(screen), mesh)
-    key = copied(jax.random.key(seed), mesh)
-    static = {"kernel": kernel, "method": method, "draws": draws}
-    static |= {"control": padded(int(screen.count[0]))}
-    weights, scale = copied([jnp.asarray(v, data.x.dtype) for v in (contrast, length_scale)], mesh)
-
-    def of_pairs(double: int, single: int) -> Callable[..., Float[Array, "b"]]:
-        return each(mesh, resampling.p_values, split=2, double=double, single=single, **static)
-
-    def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
-        found = in_order(
-            (
-                (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), key, data, weights, scale))
-                for b in pair_batches(screen, pairs, budget=BUDGET, multiple=devices(mesh))
-            ),
-            pairs,
-        )
-        return np.asarray(found)
-
-    return test
+    return 2**17 if jax.default_backend() == "cpu" else 2**26
 
 
 class Additivity(NamedTuple):

@@ -23,7 +23,8 @@ RIDGE = 1e-5  # eigenvalues of the landmarks' Gram below this share of the large
 
 def squared_distance(x: Float[Array, "m d"], y: Float[Array, "n d"]) -> Float[Array, "m n"]:
     """|x - y|^2 by one matrix product; centre the data first, or small distances drown."""
-    xx, yy = jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1)
+    # made before the loop over all of [m n]: fused into it, they are read far more slowly
+    xx, yy = jax.lax.optimization_barrier((jnp.sum(x * x, axis=1), jnp.sum(y * y, axis=1)))
     return jnp.maximum(xx[:, None] + yy[None, :] - 2 * x @ y.T, 0)
 
 

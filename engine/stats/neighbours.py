@@ -14,9 +14,12 @@ from jaxtyping import Array, Bool, Float, Int
 from numpy import ndarray
 from scipy.spatial import cKDTree
 
+from epistax.engine.stats.closest import certified
+
 Tile: TypeAlias = Float[Array, "r c"]
 BUDGET = 1 << 20  # squared distances in a tile; about four tiles' worth of memory is held
 ACROSS = 4096  # columns of a tile, at most
+WIDE, MANY, MOST = 16, 4096, 64  # features, y and at most so many neighbours for a product to pay
 LEAVES = 64  # neighbours that the tree is asked for before rows are counted out one by one
 
 
@@ -32,7 +35,8 @@ def nearest(
     """Distances from each x to its k nearest y, ascending; inf where fewer than k exist.
 
     mask says which y exist; same, that y is x itself. From squared differences, never from
-    |x|^2 + |y|^2 - 2 x.y: as exact for close points far from the origin.
+    |x|^2 + |y|^2 - 2 x.y: as exact for close points far from the origin. Of many y in many
+    dimensions a product only chooses which differences are taken, where that is certain.
     """
 
     def add(best: Float[Array, "r k"], squares: Tile) -> Float[Array, "r k"]:
@@ -42,7 +46,14 @@ def nearest(
     def start(rows: Float[Array, "r d"]) -> Float[Array, "r k"]:
         return jnp.full((rows.shape[0], k), jnp.inf, rows.dtype)
 
-    return jnp.sqrt(tiled(x, y, start, add, mask=mask, same=same, budget=budget))
+    def all_of_them() -> Float[Array, "n k"]:
+        return tiled(x, y, start, add, mask=mask, same=same, budget=budget)
+
+    if x.shape[1] < WIDE or len(y) < MANY or k > MOST:
+        return jnp.sqrt(all_of_them())
+    real = jnp.ones(len(y), bool) if mask is None else mask
+    squares, sure = certified(x, y, real, k=k, same=same, budget=budget)
+    return jnp.sqrt(jax.lax.cond(jnp.all(sure), lambda: squares, all_of_them))
 
 
 def within(
@@ -137,7 +148,8 @@ def tree_nearest(
     x: Float[ndarray, "n d"], tree: cKDTree, *, k: int, same: bool = False
 ) -> Float[ndarray, "n k"]:
     """What `nearest` gives, in float64 by the tree of y; for few dimensions (8, say)."""
-    distance, index = tree.query(x, k=list(range(1, k + 1 + same)))
+    workers = -1 if len(x) >= MANY else 1  # all cores, where that is worth starting threads
+    distance, index = tree.query(x, k=list(range(1, k + 1 + same)), workers=workers)
     if not same:
         return distance
     # among more than k duplicates self may not be listed: any of them, all at 0, goes in its place

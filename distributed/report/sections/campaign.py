@@ -1,10 +1,13 @@
 """Where a campaign stands: rounds, results, the best pairs, damage, how it was begun."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from epistax.distributed.report.sections.blocks import (
     Block,
+    Figure,
+    Figures,
     Items,
     Section,
     Table,
@@ -15,11 +18,15 @@ from epistax.distributed.report.sections.blocks import (
     plural,
 )
 
+MAP = "belief"  # the picture that `campaign propose` draws
+SHOWN = 400  # rows of a batch
 
-def section(summary: Mapping[str, Any]) -> Section:
-    """All of it."""
+
+def section(summary: Mapping[str, Any], batch: Mapping[str, Any] | None, folder: Path) -> Section:
+    """All of it; batch is the record of the last round, folder holds the pictures of it."""
     blocks: list[Block] = [Text(state(summary)), Text(f"Next: {summary['next']}")]
-    blocks += [*damage(summary), *rounds(summary), *best(summary), *results(summary)]
+    blocks += [*damage(summary), *chosen(batch), *believed(batch, folder)]
+    blocks += [*rounds(summary), *best(summary), *results(summary)]
     blocks.append(facts(summary))
     return Section("Campaign", tuple(blocks))
 
@@ -41,6 +48,28 @@ def damage(summary: Mapping[str, Any]) -> Iterator[Block]:
     found = tuple(f"{f['file']} {f['problem']}: {f['remedy']}" for f in summary["damaged"])
     if found:
         yield Items("Files that are not as they were written", found)
+
+
+def chosen(batch: Mapping[str, Any] | None) -> Iterator[Block]:
+    """The last batch, with the reason of every pair."""
+    if batch is None:
+        return
+    *head, _ = batch["columns"]  # the last is the campaign
+    rows = tuple(tuple(row[: len(head)]) for row in batch["rows"][:SHOWN])
+    left = len(batch["rows"]) - len(rows)
+    note = f"{left:,} more rows are in proposed.csv." if left else ""
+    yield Table(f"Chosen in round {batch['round']}", tuple(head), rows, names=2, note=note)
+
+
+def believed(batch: Mapping[str, Any] | None, folder: Path) -> Iterator[Block]:
+    """What was believed when it was chosen, where that was drawn."""
+    path = folder / f"{MAP}-{batch['round']:04d}.svg" if batch else folder
+    if path.is_file() and not path.is_symlink():
+        caption = (
+            f"Belief that chose round {batch['round'] if batch else ''}: expected and sd of pairs, "
+            "as in proposed.csv, among the perturbations most often chosen."
+        )
+        yield Figures((Figure(path.stem, caption, path.read_bytes()),), wide=True)
 
 
 def rounds(summary: Mapping[str, Any]) -> Iterator[Block]:

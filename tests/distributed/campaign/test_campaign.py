@@ -11,6 +11,7 @@ import pytest
 
 from epistax.cli import main
 from epistax.distributed.campaign import files, proposing
+from epistax.distributed.campaign.expected import expected
 from epistax.distributed.report import campaign as described
 from epistax.distributed.rundir import lock
 
@@ -53,8 +54,25 @@ def test_a_campaign_from_its_beginning_to_its_third_round(desk):
     page = (desk.path / "report.html").read_text()
     assert "Best pairs so far" in page and best[0] in page
     assert {p.name for p in desk.path.iterdir()} == {
-        "campaign.json", "genes.txt", "rounds", "results", "report.html", "LOCK"
+        "campaign.json", "figures", "genes.txt", "rounds", "results", "report.html", "LOCK"
     }  # fmt: skip
+    assert "Chosen in round 2" in page and rows["reason"][0] in page and "belief-0002" in page
+    kinds = {path.name for path in (desk.path / "figures").iterdir()}
+    assert kinds == {f"belief-000{n}.{kind}" for n in (1, 2) for kind in ("png", "svg")}
+
+
+def test_what_is_believed_of_the_chosen_is_what_was_proposed(desk):
+    desk.new(policy="ucb")
+    desk.go("propose")
+    assert expected(files.read(desk.path)) is None  # a random batch: nothing is believed
+    desk.go("record", desk.measure("r0.csv", desk.pairs(0)))
+    desk.go("propose")
+    found = expected(files.read(desk.path))
+    assert sorted(found.names) == GENES and np.isnan(np.diagonal(found.mean)).all()
+    for row in desk.proposed(1).iter_rows(named=True):
+        i, j = found.names.index(row["a"]), found.names.index(row["b"])
+        for drawn, told in ((found.mean, "predicted"), (found.sd, "sd")):
+            np.testing.assert_allclose([drawn[i, j], drawn[j, i]], float(row[told]), rtol=1e-4)
 
 
 def test_every_step_twice_changes_nothing_and_says_so(desk):

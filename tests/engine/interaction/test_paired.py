@@ -7,7 +7,7 @@ from scipy.spatial.distance import pdist
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.metrics.pairwise import rbf_kernel
 
-from epistax.engine.interaction import additivity, disjointness, paired
+from epistax.engine.interaction import additivity, disjointness, drawnnulls, paired
 from epistax.engine.mesh import mesh
 from epistax.engine.screen import marginal, screen
 
@@ -245,7 +245,7 @@ def test_spectral_p_values_are_those_of_the_multiplier():
     made = wide(seed=1)
     scale = paired.bandwidth(made, seed=0)
     spectral = paired.disjoint(made, kernel="rbf", length_scale=scale, seed=0)(np.arange(10)).p
-    resampled = paired.resampled(
+    resampled = drawnnulls.resampled(
         made, disjointness.CONTRAST, kernel="rbf", length_scale=scale, method="multiplier",
         draws=2000, seed=0,
     )(np.arange(10))  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics.pairwise import rbf_kernel
 
-from epistax.engine.interaction import disjointness, paired, resampling
+from epistax.engine.interaction import disjointness, drawnnulls, resampling
 from epistax.engine.screen import screen
 from epistax.engine.stats import nulls
 
@@ -30,7 +30,7 @@ def pairs_of_three(seed=0, wells=None, shift=1.0):
 def p_values(made, method, *, draws=199, seed=0, kernel="rbf", contrast=None):
     contrast = disjointness.CONTRAST if contrast is None else contrast
     options = {"kernel": kernel, "length_scale": SCALE, "draws": draws, "seed": seed}
-    return paired.resampled(made, contrast, method=method, **options)
+    return drawnnulls.resampled(made, contrast, method=method, **options)
 
 
 def form(x, codes, well, i, j):
