@@ -14,6 +14,7 @@ SUITES = {
         "causal",
         "critic",
         "effects",
+        "knn",
         "mmd",
         "growth",
         "limits",
@@ -24,7 +25,7 @@ SUITES = {
         "round",
         "svi",
     )
-}
+} | {"io": "epistax.benchmarks.reading"}
 
 
 @dataclass(frozen=True, kw_only=True)
