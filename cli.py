@@ -15,7 +15,7 @@ import signal
 import sys
 import textwrap
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from types import FrameType
@@ -175,11 +175,15 @@ def read_config(path: str, known: dict[str, Spec]) -> dict[str, Any]:
 class Parser(argparse.ArgumentParser):
     """argparse, with one-line complaints that the door prints."""
 
+    bare: Mapping[str, str] = {}  # what is given without a flag: how help writes it, by field
+
     def error(self, message: str) -> NoReturn:
         """Argparse's own complaints: unknown flags, and flags without a value."""
         unknown, _, words = message.partition("unrecognized arguments: ")
         if words and not unknown:
             first = words.split()[0]
+            if first.startswith("--") and first[2:] in self.bare:
+                raise BadInput(f"{first}: {self.bare[first[2:]]} is given without a flag")
             close = did_you_mean(first, self._option_string_actions)
             raise BadInput(f"{first} is not an option here{close}")
         raise BadInput(message.removeprefix("argument "))
@@ -193,7 +197,11 @@ def parser(cls: type[Options]) -> argparse.ArgumentParser:
         for s in table.values()
         if s.flag.positional
     ]
-    required += ["--out DIR"] if "out" in table and table["out"].default is MISSING else []
+    required += [
+        f"{s.shown} {s.flag.metavar}"
+        for s in table.values()
+        if s.default is MISSING and not s.flag.positional
+    ]
     result = Parser(
         prog=f"epistax {cls.verb}",
         usage=" ".join([f"epistax {cls.verb}", *required, "[options]"]),
@@ -204,6 +212,7 @@ def parser(cls: type[Options]) -> argparse.ArgumentParser:
         ),
         allow_abbrev=False,
     )
+    result.bare = {s.field.replace("_", "-"): s.shown for s in table.values() if s.flag.positional}
     groups: dict[str, Any] = {"": result}
     for spec in table.values():
         title = spec.flag.group

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from epistax.distributed import hints
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.screentable import ScreenTable
 from epistax.distributed.formats.where import listed
@@ -58,9 +59,12 @@ def prepare(table: ScreenTable, options: Score) -> Prepared:
         raise BadInput(
             f"{source}: no observation carries two perturbations; score needs doubles, labelled "
             f"such as {table.names[0]}{options.sep}{table.names[-1]}, or two --label-col"
+            f"{hints.separator(table.names, options.sep)}"
         )
     if center != "fit" and not control.any():
-        raise BadInput(f"{source}: no observation is a control; {REMEDY}")
+        raise BadInput(
+            f"{source}: no observation is a control; {REMEDY}{hints.control(table.names)}"
+        )
     against = [name for name in options.test if name.partition(":")[0] in AGAINST]
     if center == "fit" and against:
         raise BadInput(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from epistax.distributed import hints
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.screentable import ScreenTable
 from epistax.distributed.formats.where import listed
@@ -63,7 +64,7 @@ def refuse(table: ScreenTable, options: Rank, count: np.ndarray) -> None:
     if not (table.codes[:, 1] < 0).any():
         raise BadInput(
             f"{source}: no observation is a control, which effects are measured from; "
-            "name it with --control"
+            f"name it with --control{hints.control(table.names)}"
         )
     least = max(LEAST[family(name)] for name in measures(options))
     if (count >= least).sum() < 2:

@@ -48,6 +48,12 @@ def read_genes(
     rows = lines(path)
     titled = bool(rows) and rows[0][1][0].lower() in HEADS
     where = f"column {rows[0][1][0]!r}" if titled else "a name a line"
+    for number, cells in [] if titled else rows:
+        if sum(map(bool, cells)) > 1:
+            raise BadInput(
+                f"{path}: line {number}: holds {len(cells)} cells; write a name a line, or title "
+                "the column of names gene"
+            )
     named = [(number, cells[0]) for number, cells in rows[titled:] if cells[0]]
     for number, name in named:
         if sep in name:

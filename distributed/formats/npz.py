@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from epistax.distributed import hints
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.sheets import directory
 
@@ -46,7 +47,7 @@ def contents(path: str | Path) -> dict[str, int]:
         with zipfile.ZipFile(path) as held:
             members = held.infolist()
     except FileNotFoundError:
-        raise BadInput(f"{source}: no such file; check the path") from None
+        raise BadInput(f"{source}: {hints.absent(source)}") from None
     except IsADirectoryError:
         raise BadInput(directory(path)) from None
     except zipfile.BadZipFile:

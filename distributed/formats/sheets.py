@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from epistax.distributed import hints
 from epistax.distributed.errors import BadInput
 from epistax.distributed.formats.where import Where, listed
 
@@ -49,6 +50,8 @@ def open_sheet(path: str | Path) -> Sheet:
     if is_parquet(path):
         return open_parquet(source, path)
     data = read_bytes(path)
+    if hints.foreign(source):
+        raise BadInput(f"{source}: {hints.foreign(source)}")
     refuse_binary(source, data)
     data = data.removeprefix(b"\xef\xbb\xbf")
     if b"\n" not in data:
@@ -58,6 +61,8 @@ def open_sheet(path: str | Path) -> Sheet:
         raise BadInput(f"{source}: the file is empty; write the table again")
     separator = find_separator(line, Path(source.removesuffix(".gz")).suffix)
     header, below = cut(line, separator), cut(second, separator)
+    if line.startswith("#") and len(header) != len(below):
+        raise BadInput(f"{source}: line 1 is a remark, not a header; take out the lines above it")
     if len(below) == len(header) + 1 and below[0] in header:  # R writes a matrix without its corner
         data, header = separator.encode() + data, ["", *header]
     return Sheet(source, tuple(cell.strip() for cell in header), data, separator)
@@ -202,7 +207,7 @@ def read_bytes(path: str | Path) -> bytes:
         data = Path(path).read_bytes()
         return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except FileNotFoundError:
-        raise BadInput(f"{path}: no such file; check the path") from None
+        raise BadInput(f"{path}: {hints.absent(str(path))}") from None
     except IsADirectoryError:
         raise BadInput(directory(path)) from None
     except (EOFError, zlib.error, gzip.BadGzipFile):

@@ -4,16 +4,18 @@ The census of each file is printed as soon as it is read; the first file that ca
 the run with exit code 2. Nothing is written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from epistax.distributed import hints
 from epistax.distributed.formats.census import Census, Fact
 from epistax.distributed.formats.pairtable import PairTable
 from epistax.distributed.formats.relations import read_relations
 from epistax.distributed.formats.screens import is_screen, read_screen
 from epistax.distributed.formats.tables import read_pairs
+from epistax.distributed.formats.where import listed
 from epistax.distributed.options import Check
 
 QUANTILES = (0.0, 0.05, 0.5, 0.95, 1.0)
@@ -24,13 +26,13 @@ def run(options: Check) -> dict[str, Any]:
     files = []
     for path in options.files:
         found = read(path, options)
-        tell(found.census, options)
+        tell(dated(found), options)
         known = []
         for other in options.known:
             relations = read_relations(other, found.names, measured=found.pairs)
             tell(relations.census, options)
             known.append(relations.census.as_dict())
-        files.append(found.census.as_dict() | found.more | {"known": known})
+        files.append(dated(found).as_dict() | found.more | {"known": known})
     return {"n_files": len(files), "files": files}
 
 
@@ -65,6 +67,16 @@ def read(path: str, options: Check) -> Found:
         test=options.test,
     )
     return Found(extended(table), table.names, (table.i, table.j), rewards(table))
+
+
+def dated(found: Found) -> Census:
+    """The census, with names that a spreadsheet may have made of genes."""
+    names = hints.dates(found.names)
+    if not names:
+        return found.census
+    note = f"{listed(names)}: MARCH1 or SEPT2 before a spreadsheet?"
+    fact = Fact("like_dates", "names like dates", len(names), note)
+    return replace(found.census, facts=(*found.census.facts, fact))
 
 
 def extended(table: PairTable) -> Census:
