@@ -77,9 +77,9 @@ def kernels(size: int | None, seed: int) -> Iterator[tuple[str, Maker, dict[str,
     yield "moments.all_pairs", moments.closed, scale, need
     genes, wells, d = 50 if size is None else min(size, 20), 200, 128
     scale = {"genes": genes, "pairs": count(genes), "wells": wells, "features": d, "seed": seed}
-    # a pair's own block (half of it, for symmetry) and those with control and both singles;
-    # the blocks of singles are made once for all pairs
-    blocks = 3.5 * count(genes) + genes + 0.5 * (genes + 1)
+    # a double's own block (half of it, for symmetry), those with control and both singles, and that
+    # of the singles; own blocks of singles and those with the control are made once for all pairs
+    blocks = 4.5 * count(genes) + genes + 0.5 * (genes + 1)
     need = Work(flops=2 * d * wells**2 * blocks, exps=wells**2 * blocks)
     yield "mmd.estimate", mmd.estimate, scale, need
     genes, d = (size or 10_000), 64

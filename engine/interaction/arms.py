@@ -7,6 +7,7 @@ observations into arrays of a padded length, and pairs are worked on in batches 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -49,7 +50,8 @@ class Batch(NamedTuple):
 def on_device(screen: Screen) -> Data:
     """The arrays, as the compiled code takes them."""
     numbers = (screen.unit, screen.owner, screen.first, screen.count)
-    return Data(jnp.asarray(screen.x), *(jnp.asarray(v, jnp.int32) for v in numbers))
+    # asarray would copy what a processor can read in place
+    return Data(jax.device_put(screen.x), *(jnp.asarray(v, jnp.int32) for v in numbers))
 
 
 def arm(data: Data, which: Int[Array, ""] | int, length: int) -> Arm:

@@ -41,10 +41,10 @@ def test_the_exponent_of_a_power_is_told():
 def test_the_work_of_kernels_is_counted():
     made = {name: (scale, work) for name, _, scale, work in limits.kernels(None, 0)}
     scale, work = made["mmd.estimate"]
-    # the double's own block and three others of every pair, half of what is symmetric
+    # the double's own block and four others of every pair, half of what is symmetric
     pairs, n, d = count(50), scale["wells"], scale["features"]
     singles = (50 + 51 / 2) * n * n
-    assert work.exps == 3.5 * pairs * n * n + singles
+    assert work.exps == 4.5 * pairs * n * n + singles
     assert work.flops == pytest.approx(2 * d * work.exps)
     assert made["moments.all_pairs"][1].flops == 60 * count(20_000)
 

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -161,3 +162,13 @@ def test_marginal_takes_what_there_is_and_repeats_itself():
     assert not np.array_equal(few[0].x, few[2].x)
     # all of a class has one order, whatever the seed
     np.testing.assert_array_equal(found.x, other.x)
+
+
+def test_observations_lie_where_a_processor_reads_them_in_place():
+    x = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    codes = np.array([[-1, -1], [-1, 0], [-1, 1], [0, 1]] * 10)
+    made = screen(x, codes, p=2, well=None)
+    assert made.x.ctypes.data % 64 == 0
+    np.testing.assert_array_equal(np.sort(made.x, axis=0), np.sort(x, axis=0))
+    on_cpu = jax.device_put(made.x)
+    assert on_cpu.unsafe_buffer_pointer() == made.x.ctypes.data
