@@ -65,9 +65,9 @@ def verb(monkeypatch):
             "'discovr' is not one of check, simulate, score, rank, discover, campaign new, "
             "campaign propose, campaign record, campaign status, effects fit, effects predict, "
             "effects benchmark, effects discover, response fit, response predict, response "
-            "benchmark, response refine, causal fit, causal predict, causal benchmark, report, "
-            "status, verify, repair, retry-failed, submit, bench, bench compare, demo, completion "
-            "(did you",
+            "benchmark, response refine, causal fit, causal predict, causal benchmark, export, "
+            "report, status, verify, repair, retry-failed, submit, bench, bench compare, demo, "
+            "completion (did you",
         ),
     ],
 )

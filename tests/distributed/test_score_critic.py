@@ -38,6 +38,7 @@ def read(out, test):
     return pl.read_parquet(out / "scores.parquet").filter(test=test)
 
 
+@pytest.mark.slow
 def test_the_critic_tells_the_inseparable_pair_and_says_how_it_was_trained(tmp_path):
     data, out = write(tmp_path / "in", n=240, wells=True), tmp_path / "out"
     score(data, "--test", "kl", "--test", "kl:smile", "--test", "logrms", "--out", out, *LONGER)

@@ -174,6 +174,7 @@ def measured(p, q, length):
     return gather(drawn, y, np.zeros_like(y), np.arange(q), length=length)
 
 
+@pytest.mark.slow
 def test_a_step_of_the_belief_is_one_and_holds_its_share_of_the_pairs():
     p, pairs, work, states, loss = 64, {}, {}, {}, {}
     guide, table = lowrank._guide(SVI, p), measured(p, 8000, 8192)

@@ -7,14 +7,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-SHORT = ("a_pair_table_to_batch",)  # the others take more than a few seconds
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(path.stem, marks=() if path.stem in SHORT else pytest.mark.slow)
-     for path in sorted(HERE.glob("[a-z]_*.py"))],
-)  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(path.stem for path in HERE.glob("[a-z]_*.py")))
 def test_it_runs(name, tmp_path):
     done = subprocess.run(
         [sys.executable, HERE / f"{name}.py"],

@@ -86,6 +86,7 @@ def test_blocks_of_rows_are_predicted_as_all_at_once(fitted, monkeypatch):
         np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_are_jobs_one_by_one_and_see_their_own_rows_only():
     combos, _, y, s = world(1)
     method, rows = mixed(QUICK, singles=s), [np.arange(100), np.arange(100, 160)]

@@ -168,6 +168,7 @@ def test_draws_do_not_depend_on_company_or_padding():
         np.testing.assert_allclose(a[0], b[0], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_p_values_of_a_separable_pair_are_uniform():
     p = []
     for seed in range(60):
