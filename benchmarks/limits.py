@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from epistax.benchmarks import harness, mmd, moments, rankparts
+from epistax.benchmarks import harness, knn, mmd, moments, rankparts
 from epistax.benchmarks.harness import Maker, Record, Timed
 from epistax.engine.pairs import count
 
@@ -82,6 +82,12 @@ def kernels(size: int | None, seed: int) -> Iterator[tuple[str, Maker, dict[str,
     blocks = 4.5 * count(genes) + genes + 0.5 * (genes + 1)
     need = Work(flops=2 * d * wells**2 * blocks, exps=wells**2 * blocks)
     yield "mmd.estimate", mmd.estimate, scale, need
+    # and five blocks of every pair times the draws
+    drawn = need._replace(flops=need.flops + 10 * wells**2 * mmd.DRAWS * count(genes))
+    yield "mmd.pvalue", mmd.multiplier, scale | {"draws": mmd.DRAWS}, drawn
+    n, d = (size or 20_000), 64
+    need = Work(flops=4 * d * n * n)  # of x to y, and to x
+    yield "knn.kl", knn.ours, {"n": n, "m": n, "features": d, "seed": seed}, need
     genes, d = (size or 10_000), 64
     need = Work(flops=2 * d * count(genes))
     yield "rank.cosine", rankparts.cosines, {"genes": genes, "features": d, "seed": seed}, need

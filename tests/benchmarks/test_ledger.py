@@ -47,6 +47,7 @@ def test_the_work_of_kernels_is_counted():
     assert work.exps == 4.5 * pairs * n * n + singles
     assert work.flops == pytest.approx(2 * d * work.exps)
     assert made["moments.all_pairs"][1].flops == 60 * count(20_000)
+    assert made["mmd.pvalue"][1].flops - work.flops == 5 * pairs * 2 * n * n * 1000
 
 
 def test_every_case_of_growth_has_four_sizes():
