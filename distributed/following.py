@@ -27,9 +27,10 @@ def next_step(options: Options, summary: Any) -> str:
 
 
 def after_check(options: Any, summary: Summary) -> str:
-    """Score a screen, replay a pair table."""
+    """Score a screen, rank one without pairs, replay a pair table."""
     first = summary["files"][0]
-    verb = "score" if first["kind"].startswith("screen") else "discover"
+    screen = "score" if first.get("pairs", True) else "rank"
+    verb = screen if first["kind"].startswith("screen") else "discover"
     table = {
         name: spec
         for name, spec in specs(type(options)).items()
@@ -85,6 +86,17 @@ def after_verify(options: Any, summary: Summary) -> str:
     return "" if summary["bad"] else command("status", options.directory)
 
 
+def after_export(options: Any, summary: Summary) -> str:
+    """What it reads as."""
+    if options.to == "mageck":
+        if summary["verb"] == "effects fit":
+            return command("campaign new", "DIR", "--genes", options.out)
+        return command("check", options.out, "--columns", "id,pos|lfc")
+    if options.to == "anndata" and options.data is None:
+        return f"open it: anndata.read_h5ad({options.out!r})"
+    return command("check", options.out)
+
+
 def command(verb: str, *words: str) -> str:
     """As a shell takes it."""
     return shlex.join(["epistax", *verb.split(), *words])
@@ -113,6 +125,7 @@ STEPS: dict[str, Callable[[Any, Summary], str]] = {
     "verify": after_verify,
     "repair": lambda o, s: command("verify", o.directory),
     "retry-failed": lambda o, s: command("report", o.directory),
+    "export": after_export,
     "report": lambda o, s: f"open {s['report']} in a browser",
     "demo": lambda o, s: command("check", "YOUR_SCREEN"),
 }

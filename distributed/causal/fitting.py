@@ -1,6 +1,5 @@
 """A model of causal embeddings fitted to all environments that train, and what it says of each."""
 
-import io
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ from epistax.distributed.causal.reading import EnvironmentTable
 from epistax.distributed.causal.stored import Learned
 from epistax.distributed.causal.tables import CURVE
 from epistax.distributed.causal.truth import Truth
+from epistax.distributed.formats.h5ad import packed
 from epistax.distributed.options.causal import CausalFit
 from epistax.engine.causal.records import Latents
 
@@ -142,10 +142,8 @@ def side(division: Division, moves: list[moving.Moves]) -> pl.DataFrame:
 
 def samples(division: Division, latents: Latents) -> bytes:
     """The latents of every sample as h5ad: obsm X_causal, of the first member."""
-    import h5py
     import pandas as pd
     from anndata import AnnData
-    from anndata.io import write_elem
 
     table = division.table
     names, of = np.array(table.every.names), table.environment
@@ -157,7 +155,4 @@ def samples(division: Division, latents: Latents) -> bytes:
     }, index=[f"sample{row + 1}" for row in table.rows])  # fmt: skip
     sd = np.exp(latents.log_sd[0])
     data = AnnData(obs=obs, obsm={"X_causal": latents.mean[0], "X_causal_sd": sd})
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
-    return buffer.getvalue()
+    return packed(data)

@@ -15,6 +15,7 @@ import polars as pl
 
 from epistax.distributed.errors import BadInput
 from epistax.distributed.flags import did_you_mean
+from epistax.distributed.formats import claims
 from epistax.distributed.formats.blocks import dense
 from epistax.distributed.formats.features import pick
 from epistax.distributed.formats.guards import guard_hdf5, guard_zarr
@@ -55,6 +56,10 @@ def read_anndata(path: str | Path, options: ScreenOptions) -> Observations:
         roles = choose(Held(source, tuple(held), "obs column", any_case=False), options)
         n = length(source, obs, "obs")
         columns = {name: column(source, obs, name, n) for name in roles.all}
+        where = Where(source, roles.labels[0], "observation", 1)
+        told = {name: column(source, obs, name, n) for name in (claims.COUNT, claims.FLAG)
+                if name in held and name not in columns}  # fmt: skip
+        facts = claims.check([columns[name] for name in roles.labels], told, where, options)
         with reading(source, "the features"):
             values, names, origin = features(source, root, options, n)
             index = pick(source, names, options.features)
@@ -64,12 +69,13 @@ def read_anndata(path: str | Path, options: ScreenOptions) -> Observations:
     return Observations(
         source=source,
         kind=f"screen ({kind})",
-        where=Where(source, roles.labels[0], "observation", 1),
+        where=where,
         roles=roles,
         columns=columns,
         x=x,
         features=tuple(names[k] for k in index),
         origin=origin,
+        facts=facts,
     )
 
 

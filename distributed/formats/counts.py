@@ -1,4 +1,4 @@
-"""Dual-guide read counts: a row a construct, a column a sample.
+"""Read counts of guides, dual or single: a row a construct, a column a sample.
 
 An observation is a construct in a replicate; its features are log2 fold changes from the start,
 one for every later time,
@@ -12,31 +12,35 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
+from epistax.distributed.formats import gimap
 from epistax.distributed.formats.census import Fact, LeftOut
 from epistax.distributed.formats.features import pick
 from epistax.distributed.formats.longtable import blank_lines, numeric, offered, sample
 from epistax.distributed.formats.matrix import numbers
 from epistax.distributed.formats.observations import Observations
-from epistax.distributed.formats.roles import Held, Roles, choose, find_guides
+from epistax.distributed.formats.roles import Held, Roles, choose, find_guides, find_labels
 from epistax.distributed.formats.sheets import Sheet, strings
 from epistax.distributed.formats.tables import PAIRS
 from epistax.distributed.formats.where import listed
 from epistax.distributed.options.shared import ScreenOptions
 
 GENES = (("genea", "geneb"), *PAIRS)
-PROBES = (("probea", "probeb"), ("probe_a", "probe_b"), ("guide_a", "guide_b"))
+PROBES = (("probea", "probeb"), ("probe_a", "probe_b"), ("guide_a", "guide_b"),
+          ("grna1_seq", "grna2_seq"))  # fmt: skip
+GUIDE = "sgrna"  # beside it, one column of genes will do
 REPLICATE, CONSTRUCT = "replicate", "construct"
 HALF = 0.5  # added to every count, so that none is zero
 
 
 def is_counts(sheet: Sheet, options: ScreenOptions) -> bool:
-    """Whether samples are named, or two gene columns stand beside columns of counts alone."""
+    """Whether samples are named, or genes or a guide stand beside columns of counts alone."""
     if options.start or options.end:
         return True
     if options.features or "score" in sheet.header:
         return False
-    roles = choose(offered(sheet), options)
-    if len(roles.labels) < 2:
+    held = offered(sheet)
+    roles = choose(held, options)
+    if len(roles.labels) < 2 and held.known(GUIDE) is None:
         return False
     columns = numeric(sheet, roles)
     if len(columns) < 2:
@@ -50,17 +54,23 @@ def read_counts(sheet: Sheet, options: ScreenOptions) -> Observations:
     held = offered(sheet)
     genes = tuple(held.named(name, "--label-col") for name in options.label_col)
     genes = genes or held.pair(GENES)
-    if len(genes) != 2:
+    alone = held.known(GUIDE) is not None  # MAGeCK: a guide a row
+    genes = genes or (find_labels(held, ()) if alone else ())
+    if len(genes) != 2 and not (alone and genes):
         has = listed([repr(name) for name in sheet.header])
         raise BadInput(
             f"{sheet.source}: counts need two columns of genes; it has {has}: name them with"
             " --label-col A,B"
         )
-    probes = find_guides(held, options.guide_col, 2) if options.guide_col else held.pair(PROBES)
+    both = len(genes) == 2 and not options.guide_col
+    probes = held.pair(PROBES) if both else find_guides(held, options.guide_col, len(genes))
     roles = Roles(genes, REPLICATE, None, CONSTRUCT, probes)
     start, end = named_samples(sheet, held, roles, options)
     r = len(start)
     c, text, lines = read_rows(sheet, (*genes, *probes), (*start, *end))
+    if len(genes) == 2 and gimap.TYPE in sheet.header:
+        sides = gimap.controlled(sheet, lines, [text[name] for name in genes])
+        text |= dict(zip(genes, sides, strict=True))
     m = len(c)
     change = fold_changes(sheet.source, c, (*start, *end), r)
     times = pick(sheet.source, end[::r], options.features)

@@ -9,7 +9,7 @@ from epistax.distributed.formats.where import listed
 from epistax.distributed.options.shared import ScreenOptions
 
 LABELS = ("perturbation", "condition", "target_gene", "target", "gene", "label")
-GUIDES = ("guide", "guide_id")
+GUIDES = ("guide", "guide_id", "sgrna")
 
 
 @dataclass(frozen=True)

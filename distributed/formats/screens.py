@@ -9,6 +9,7 @@ from epistax.distributed.errors import BadInput
 from epistax.distributed.formats import npz, tables
 from epistax.distributed.formats.anndata import is_hdf5, is_zarr, read_anndata
 from epistax.distributed.formats.arrays import read_arrays
+from epistax.distributed.formats.batchie import is_batchie
 from epistax.distributed.formats.counts import is_counts, read_counts
 from epistax.distributed.formats.longtable import (
     groups_of,
@@ -33,6 +34,11 @@ def read_screen(path: str | Path, options: ScreenOptions) -> ScreenTable:
 
 def observe(path: str | Path, options: ScreenOptions) -> Observations:
     """The rows of a file, whatever its form."""
+    if is_batchie(path):
+        raise BadInput(
+            f"{path}: is a screen of BATCHIE, with one number an experiment; give it to discover or"
+            " effects"
+        )
     if is_hdf5(path) or is_zarr(path):
         return read_anndata(path, options)
     for flag, given in (("--layer", options.layer), ("--obsm", options.obsm)):
@@ -52,7 +58,7 @@ def observe(path: str | Path, options: ScreenOptions) -> Observations:
 def is_screen(path: str | Path, options: ScreenOptions) -> bool:
     """Whether a file is to be read as a screen, not as a table or matrix of pairs."""
     if is_hdf5(path) or is_zarr(path):
-        return True
+        return not is_batchie(path)
     held = npz.names(path)
     if held or str(path).endswith(".npz"):
         return "perturbation" in held or (bool(options.label_col) and "names" not in held)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from epistax.distributed.errors import BadInput
+from epistax.distributed.formats import batchie, gimap, mageck
 from epistax.distributed.formats.census import Fact, LeftOut
 from epistax.distributed.formats.matrix import is_matrix, read_array, read_matrix
 from epistax.distributed.formats.pairtable import PairTable, assemble
@@ -29,8 +30,9 @@ PAIRS = (
     ("gene1", "gene2"),
     ("gene_1", "gene_2"),
     ("genea", "geneb"),
+    ("gene1_symbol", "gene2_symbol"),
 )
-THIRD = ("id3", "c", "gene_c", "gene3", "gene_3", "genec")  # beside those of PAIRS
+THIRD = ("id3", "c", "gene_c", "gene3", "gene_3", "genec", "gene3_symbol")  # beside those of PAIRS
 LABELS = ("perturbation", "condition", "label", "pair")
 
 
@@ -49,7 +51,12 @@ def read_pairs(
     """
     if str(path).endswith(".npz"):
         return read_array(path, control=control, sep=sep)
+    if not columns and batchie.is_batchie(path):
+        return batchie.read_batchie(path, control=tuple(control), sep=sep, sample=test)
     sheet = open_sheet(path)
+    if not columns and gimap.is_interactions(sheet.header):
+        sheet, left = gimap.read_interactions(sheet)
+        return read_table(sheet, columns=None, control=control, sep=sep, test=test, left=left)
     if not columns and find(sheet.header) is None and is_matrix(sheet):
         return read_matrix(sheet, control=control, sep=sep)
     return read_table(sheet, columns=columns, control=control, sep=sep, test=test)
@@ -62,8 +69,9 @@ def read_table(
     control: Iterable[str],
     sep: str,
     test: str | None,
+    left: tuple[LeftOut, ...] = (),
 ) -> PairTable:
-    """A table whose header names its columns."""
+    """A table whose header names its columns; left: what of it is left out already."""
     roles = choose(sheet, columns)
     series = dict(zip(roles.all, strings(sheet, roles.all), strict=True))
     filled = ~np.logical_and.reduce([blank(series[k]) for k in (*roles.labels, roles.score)])
@@ -88,7 +96,7 @@ def read_table(
         floats(series[score], where[score]),
         None if se is None else errors(series[se], where[se]),
         facts=tuple(facts),
-        left_out=(LeftOut("blank", blanks, "blank lines"),) if blanks else (),
+        left_out=(*left, *([LeftOut("blank", blanks, "blank lines")] if blanks else [])),
     )
 
 
@@ -173,6 +181,12 @@ def unknown(sheet: Sheet) -> str:
     has = listed([repr(name) for name in sheet.header])
     if any(is_number(cell) for cell in sheet.header):
         return f"{sheet.source}: its first line is data ({has}); add a header such as id1,id2,score"
+    if mageck.is_summary(sheet.header):
+        return (
+            f"{sheet.source}: is MAGeCK's gene summary, a gene a row and no pairs; give it to"
+            " campaign new --genes, or as --side; where its genes are pairs, name the score with"
+            " --columns 'id,pos|lfc'"
+        )
     remedy = "name two labels and a score with --columns a,b,score"
     if len(sheet.header) == 2:
         remedy += "; known relations go to --known"

@@ -24,6 +24,7 @@ from epistax.distributed.options.effects import (
     EffectsFit,
     EffectsPredict,
 )
+from epistax.distributed.options.export import Export
 from epistax.distributed.options.rank import Rank
 from epistax.distributed.options.report import Report
 from epistax.distributed.options.response import (
@@ -61,6 +62,7 @@ VERBS: dict[str, type[Options]] = {
         CausalFit,
         CausalPredict,
         CausalBenchmark,
+        Export,
         Report,
         Status,
         Verify,

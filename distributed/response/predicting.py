@@ -1,6 +1,5 @@
 """What a fit predicts: means of strata under arms with their intervals, and single cells."""
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,7 @@ import polars as pl
 
 from epistax.distributed.errors import BadInput
 from epistax.distributed.flags import did_you_mean
+from epistax.distributed.formats.h5ad import packed
 from epistax.distributed.formats.where import listed, short
 from epistax.distributed.options.response import ResponsePredict
 from epistax.distributed.response import methods
@@ -141,10 +141,8 @@ def made(learned: Learned, wanted: Wanted) -> tuple[Method, Any]:
 
 def cells_of(learned: Learned, wanted: Wanted) -> bytes:
     """What the control cells that the fit holds would express under each arm, as h5ad."""
-    import h5py
     import pandas as pd
     from anndata import AnnData
-    from anndata.io import write_elem
 
     (method, fits), own = made(learned, wanted), learned.controls
     rows = np.flatnonzero(np.isin(own.stratum, wanted.stratum))
@@ -168,7 +166,4 @@ def cells_of(learned: Learned, wanted: Wanted) -> bytes:
     }, index=index)  # fmt: skip
     var = pd.DataFrame(index=list(learned.genes))
     data = AnnData(np.concatenate(told), obs=obs, var=var, uns={"values": "log"})
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
-    return buffer.getvalue()
+    return packed(data)

@@ -28,6 +28,7 @@ from epistax.distributed.formats.anndata import (
 )
 from epistax.distributed.formats.blocks import dense
 from epistax.distributed.formats.census import Census, Fact, LeftOut, examples
+from epistax.distributed.formats.claims import FALSE, TRUE
 from epistax.distributed.formats.roles import Held
 from epistax.distributed.formats.where import Where, listed
 from epistax.distributed.labels import UNASSIGNED
@@ -40,8 +41,6 @@ from epistax.engine.response import expression as scale
 from epistax.engine.response.records import Cells, Design
 
 ALL_GENES, SOME = 5000, 2000  # up to so many genes all are used, of more the most variable
-TRUE = ("1", "1.0", "true", "yes", "ctrl", "control")
-FALSE = ("0", "0.0", "false", "no", "")
 
 
 @dataclass(frozen=True)

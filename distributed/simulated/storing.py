@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from epistax.distributed.formats.h5ad import packed
 from epistax.distributed.rundir import RunDir
 
 
@@ -27,10 +28,8 @@ def write_h5ad(
     uns: Mapping[str, Any] | None = None,
 ) -> str:
     """X of features `names` as data.h5ad, its rows numbered; texts become categories. The path."""
-    import h5py
     import pandas as pd
     from anndata import AnnData
-    from anndata.io import write_elem
 
     texts = {k: pd.Categorical(v) if v.dtype.kind == "U" else v for k, v in obs.items()}
     data = AnnData(
@@ -40,7 +39,4 @@ def write_h5ad(
         obsm=obsm,
         uns=uns,
     )
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
-    return str(run.write("data.h5ad", buffer.getvalue()))
+    return str(run.write("data.h5ad", packed(data)))
