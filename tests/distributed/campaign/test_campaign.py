@@ -450,7 +450,6 @@ def test_the_pairs_run_out(desk):
     [
         ("one.txt", "A\nB\nC\n\nB\n", 3, "1 names stand in"),
         ("two.csv", "gene,pathway\nA,x\nB,x\nNTC,y\n", 2, "'NTC', a control"),
-        ("bare.csv", "A,x\nB,x\nC,y\n", 3, ""),
         ("pairs.csv", "id1,id2,score\nA,B,1\nC,control,2\nA,C,1\n", 3, ""),
         ("square.csv", ",A,B,C\nA,,1,2\nB,1,,3\nC,2,3,\n", 3, ""),
         ("screen.csv", "perturbation,f_0,f_1\nA,1,2\nA+B,2,3\ncontrol,1,1\nB,1,0\n", 2, ""),
