@@ -46,7 +46,7 @@ ABOUT = {
     "ray.pinned": "the same, against one of two cores",
     "ray.draws": "posterior draws by workers",
 }
-QUIET = ("seed", "precision")  # of a size: not shown
+QUIET = ("seed", "precision", "function")  # of a size: not shown
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def reached(r: Record) -> list[str]:
     for key, unit, scale in (
         ("flops_per_second", "Gflop/s", 1e9),
         ("bytes_per_second", "GB/s", 1e9),
-        ("exps_per_second", "billion exp/s", 1e9),
+        ("values_per_second", "billion values/s", 1e9),
     ):
         if key in r:
             said = f"{r[key] / scale:,.3g} {unit}"

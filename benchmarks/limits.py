@@ -1,13 +1,15 @@
 """What this machine can do at most, and how much of it the kernels reach.
 
-`limit.matmul`, `limit.bandwidth` and `limit.exp` are rates measured here, in the run: the best of
-several sizes of one matrix product, of a sum of two long vectors written to a third, and of
-exponentials of a matrix. A row of a kernel says how many operations it cannot do without, the
-seconds they would take at those rates, one after another (`limit_seconds`), and their share of the
-seconds it took. On an accelerator products are measured as `highest` (float32) and as
-`default` precision (tf32 where there is such), and in bfloat16; shares are those of float32.
+`limit.matmul`, `limit.bandwidth`, `limit.exp` and `limit.sqrt` are rates measured here, in the run:
+the best of several sizes of one matrix product, of a sum of two long vectors written to a third,
+and of exponentials and roots of a matrix that a processor holds beside itself, by one core times
+their number. A row of a kernel says how many operations it cannot do without, the seconds they would
+take at those rates, one after another (`limit_seconds`), and their share of the seconds it took. On
+an accelerator products are measured as `highest` (float32) and as `default` precision (tf32 where
+there is such), and in bfloat16; shares are those of float32.
 """
 
+import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,16 +21,18 @@ from epistax.benchmarks import harness, knn, mmd, moments, rankparts
 from epistax.benchmarks.harness import Maker, Record, Timed
 from epistax.engine.pairs import count
 
-MATMUL, VECTOR, TABLE = (1024, 2048, 4096), 1 << 26, 4096
+MATMUL, VECTOR = (1024, 2048, 4096), 1 << 26
+TABLE, TIMES = 256, 256
 PRECISIONS = {"float32": "highest", "tensorfloat32": "default", "bfloat16": "default"}
 
 
 class Work(NamedTuple):
-    """What a kernel cannot do without: flops of products, bytes of memory, exponentials."""
+    """What a kernel cannot do without: flops of products, bytes of memory, exponentials, roots."""
 
     flops: float = 0.0
     bytes: float = 0.0
     exps: float = 0.0
+    roots: float = 0.0
 
 
 class Rates(NamedTuple):
@@ -37,6 +41,7 @@ class Rates(NamedTuple):
     flops: float
     bytes: float
     exps: float
+    roots: float
 
 
 def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
@@ -57,10 +62,14 @@ def suite(*, size: int | None, repeats: int, seed: int) -> Iterator[Record]:
     )
     moved["bytes_per_second"] = 3 * 4 * moved["size"]["n"] / moved["ours_seconds"]
     yield moved
-    raised = harness.measure("limit.exp", {"n": size or TABLE}, exponentials, repeats=repeats)
-    raised["exps_per_second"] = raised["size"]["n"] ** 2 / raised["ours_seconds"]
-    yield raised
-    rates = Rates(best["float32"], moved["bytes_per_second"], raised["exps_per_second"])
+    found = []
+    for name in ("exp", "sqrt"):
+        how = {"n": size or TABLE, "times": TIMES, "function": name}
+        record = harness.measure(f"limit.{name}", how, pointwise, repeats=repeats)
+        many = os.cpu_count() or 1 if jax.default_backend() == "cpu" else 1
+        found.append(many * TIMES * how["n"] ** 2 / record["ours_seconds"])
+        yield record | {"values_per_second": found[-1]}
+    rates = Rates(best["float32"], moved["bytes_per_second"], *found)
     for name, maker, scale, work in kernels(size, seed):
         record = harness.measure(f"limit.{name}", scale, maker, repeats=repeats)
         seconds = sum(a / b for a, b in zip(work, rates, strict=True))
@@ -73,7 +82,7 @@ def kernels(size: int | None, seed: int) -> Iterator[tuple[str, Maker, dict[str,
     genes = size or 20_000
     scale = moments.sizes(genes, seed)
     # mean and second moments: three products of inner size r, one way only; a root for the sd
-    need = Work(flops=2 * 3 * moments.RANK * count(genes), exps=count(genes))
+    need = Work(flops=2 * 3 * moments.RANK * count(genes), roots=count(genes))
     yield "moments.all_pairs", moments.closed, scale, need
     genes, wells, d = 50 if size is None else min(size, 20), 200, 128
     scale = {"genes": genes, "pairs": count(genes), "wells": wells, "features": d, "seed": seed}
@@ -114,11 +123,15 @@ def triad(n: int) -> Timed:
     return lambda: add(x, y)
 
 
-def exponentials(n: int) -> Timed:
-    """Exp of a matrix."""
-    x = -jnp.abs(jnp.asarray(square(n)))
-    raised = jax.jit(jnp.exp)
-    return lambda: raised(x)
+def pointwise(n: int, times: int, function: str) -> Timed:
+    """Values of a matrix, again and again, summed so that nothing is written."""
+    x, of = jnp.abs(jnp.asarray(square(n))), getattr(jnp, function)
+
+    @jax.jit
+    def repeated(x: jax.Array) -> jax.Array:
+        return jax.lax.fori_loop(0, times, lambda k, s: s + jnp.sum(of(x - s * 1e-30)), 0.0)
+
+    return lambda: repeated(x)
 
 
 def square(n: int) -> np.ndarray:
