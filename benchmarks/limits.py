@@ -3,10 +3,10 @@
 `limit.matmul`, `limit.bandwidth`, `limit.exp` and `limit.sqrt` are rates measured here, in the run:
 the best of several sizes of one matrix product, of a sum of two long vectors written to a third,
 and of exponentials and roots of a matrix that a processor holds beside itself, by one core times
-their number. A row of a kernel says how many operations it cannot do without, the seconds they would
-take at those rates, one after another (`limit_seconds`), and their share of the seconds it took. On
-an accelerator products are measured as `highest` (float32) and as `default` precision (tf32 where
-there is such), and in bfloat16; shares are those of float32.
+their number. A row of a kernel says how many operations it cannot do without, the seconds that they
+take at those rates, one after another (`limit_seconds`), and their share of the seconds it took.
+On an accelerator products are measured as `highest` (float32) and as `default` precision (tf32
+where there is such), and in bfloat16; shares are those of float32.
 """
 
 import os
