@@ -209,6 +209,8 @@ def drawn(axis: Any, curves: Sequence[ndarray], colour: str, style: str, label: 
 
 def remedies(axes: Any, lines: Sequence[Line]) -> None:
     """A point a model and remedy: geometric mean of worlds; a cross at the edge if not finite."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     names = values(lines, "remedy")
     shown = {
         "worst rise after the warm-up": lambda x: number(x["worst_rise"]),
@@ -222,7 +224,7 @@ def remedies(axes: Any, lines: Sequence[Line]) -> None:
             for row, remedy in enumerate(names):
                 found = [read(x) for x in of(lines, model=model, remedy=remedy)]
                 mean = np.exp(np.mean(np.log(found))) if found else np.nan
-                height = row + 0.5 * (place / max(len(models) - 1, 1) - 0.5)
+                height = row + 0.5 * (place - (len(models) - 1) / 2) / len(models)
                 if np.isinf(mean):
                     axis.plot(1.02, height, "x", color=colour, ms=5, clip_on=False,
                               transform=axis.get_yaxis_transform())  # fmt: skip
@@ -232,6 +234,8 @@ def remedies(axes: Any, lines: Sequence[Line]) -> None:
         axis.axvline(1, color="grey", lw=0.8, ls=":")
         axis.set_yticks(range(len(names)), names, fontsize=8)
         axis.set(xscale="log", xlabel=label, ylim=(len(names) - 0.5, -0.5))
+        axis.xaxis.set(major_locator=LogLocator(subs=(1, 1.1, 1.5, 2, 3, 5)),
+                       major_formatter="{x:g}", minor_formatter=NullFormatter())  # fmt: skip
         axis.grid(axis="y", alpha=0.3)
     axes[0].axvline(LIMIT, color="grey", lw=0.8, ls="--")
 
