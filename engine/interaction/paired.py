@@ -5,7 +5,9 @@ returns a function of positions in screen.pairs. What it says of a pair does not
 pairs are asked for together.
 """
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -85,9 +87,10 @@ def disjoint(
 
     alone = np.arange(1 + screen.singles)
     shared = in_order(
-        (
-            (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding))
-            for b in class_batches(screen, alone, **cut)
+        side_by_side(
+            lambda b: of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding),
+            class_batches(screen, alone, **cut),
+            mesh,
         ),
         alone,
     )
@@ -106,9 +109,10 @@ def disjoint(
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         rest = (data, shared, pooled, embedding)
         found = in_order(
-            (
-                (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), *rest))
-                for b in pair_batches(screen, pairs, **cut)
+            side_by_side(
+                lambda b: of_pairs(*b.lengths)(*classes_of(screen, b.index), *rest),
+                pair_batches(screen, pairs, **cut),
+                mesh,
             ),
             pairs,
         )
@@ -215,6 +219,30 @@ def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
     x = x - (sums / count[:, None])[inverse]
     _, vectors = np.linalg.eigh(x.T @ x)
     return jnp.asarray(vectors[:, -FEATURES:], screen.x.dtype)
+
+
+def side_by_side(
+    work: Callable[[Batch], Any], batches: Iterable[Batch], mesh: Mesh | None
+) -> Iterator[tuple[Batch, Any]]:
+    """Every batch with what the work makes of it, in their order.
+
+    A processor works on several at once: what a program does between its products keeps one core
+    busy. Devices of a mesh share the batch instead.
+    """
+    many = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if mesh is not None or jax.default_backend() != "cpu" or many == 1:
+        for batch in batches:
+            yield batch, work(batch)
+        return
+    wide = jax.config.jax_enable_x64  # what a context sets holds for its own thread
+
+    def one(batch: Batch) -> Any:
+        with jax.enable_x64(wide):
+            return jax.block_until_ready(work(batch))
+
+    with ThreadPoolExecutor(many) as pool:
+        batches = list(batches)
+        yield from zip(batches, pool.map(one, batches), strict=True)
 
 
 def in_order(parts: Iterator[tuple[Batch, Any]], asked: Int[ndarray, "k"]) -> Any:
