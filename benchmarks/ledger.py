@@ -168,13 +168,14 @@ def in_words(size: Mapping[str, Any]) -> str:
 def figure(records: Sequence[Record]) -> Any:
     """Seconds by size of every operation of which growth was measured, on log axes."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     fitted = [r for r in records if "seconds_exponent" in r]
     columns = 4
     rows = -(-len(fitted) // columns)
     made = Figure(figsize=(3.1 * columns, 2.6 * rows), layout="constrained")
     panels = made.subplots(rows, columns, squeeze=False).flat
-    for panel, r in zip(panels, fitted, strict=False):
+    for r, panel in zip(fitted, panels, strict=False):
         (axis, sizes), name = next(iter(r["size"].items())), r["name"].removesuffix(".exponent")
         found = {x["size"][axis]: x["ours_seconds"] for x in records if x["name"] == name
                  and axis in x["size"]}  # fmt: skip
@@ -184,6 +185,8 @@ def figure(records: Sequence[Record]) -> Any:
         panel.set_xlabel(axis, fontsize=8)
         panel.set_ylabel("seconds", fontsize=8)
         panel.tick_params(labelsize=7, which="both")
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_minor_formatter(NullFormatter())
     for panel in list(panels):
         panel.set_axis_off()
     return made
