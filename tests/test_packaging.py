@@ -78,7 +78,8 @@ def test_the_wheel_holds_every_module_and_nothing_but_epistax(installed, checkou
     assert {f for f in files if f.endswith(".py")} == modules(checkout)
     others = {f for f in files if f.startswith("epistax/") and not f.endswith((".py", ".pyc"))}
     marks = {"epistax/engine/py.typed", "epistax/distributed/py.typed"}
-    assert others == {*marks, "epistax/distributed/report/page.html"}
+    page = {f"epistax/distributed/report/{name}" for name in ("page.html", "page.js", "matrix.js")}
+    assert others == marks | page
 
 
 def test_the_tests_run_on_the_wheel_not_on_the_checkout(installed, checkout):

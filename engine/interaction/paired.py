@@ -5,7 +5,6 @@ returns a function of positions in screen.pairs. What it says of a pair does not
 pairs are asked for together.
 """
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeAlias
@@ -34,6 +33,7 @@ from epistax.engine.stats.spread import Pooled, Scores
 
 FEATURES = 64  # landmarks, or principal components, that the null distribution is built from
 BUDGET = 2**25  # values of one call's Gram blocks
+AT_ONCE = 2  # calls under way on a processor
 
 
 class PairScores(NamedTuple):
@@ -226,11 +226,10 @@ def side_by_side(
 ) -> Iterator[tuple[Batch, Any]]:
     """Every batch with what the work makes of it, in their order.
 
-    A processor works on several at once: what a program does between its products keeps one core
-    busy. Devices of a mesh share the batch instead.
+    A processor works on two at once: what a program does between its products keeps one core busy.
+    Devices of a mesh share the batch instead.
     """
-    many = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    if mesh is not None or jax.default_backend() != "cpu" or many == 1:
+    if mesh is not None or jax.default_backend() != "cpu":
         for batch in batches:
             yield batch, work(batch)
         return
@@ -240,7 +239,7 @@ def side_by_side(
         with jax.enable_x64(wide):
             return jax.block_until_ready(work(batch))
 
-    with ThreadPoolExecutor(many) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         batches = list(batches)
         yield from zip(batches, pool.map(one, batches), strict=True)
 

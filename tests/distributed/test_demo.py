@@ -45,7 +45,8 @@ def test_every_step_is_a_run_of_its_own_and_the_report_holds_them_all(shown):
 
 def test_the_terminal_ends_with_the_way_to_the_pictures(shown):
     out, text = shown
-    ends = text.splitlines()[-4:]
+    *ends, last = text.splitlines()[-5:]
+    assert last == "next: epistax check YOUR_SCREEN"
     assert ends[0].startswith("done: screen ")
     assert ends[1] == f"figure: {out}/discover-additive/figures/discovery.png"
     assert ends[3].startswith(f"report: {out}/report.html")

@@ -88,6 +88,7 @@ def test_workers_change_no_bit_and_stay_from_plan_to_plan(alone, tmp_path):
         assert 0.5 < fan.facts["bytes"] / (made * 4 * pairs) < 1.2
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_bit(alone, tmp_path):
     with crew(tmp_path, 1) as fan:
 
@@ -102,6 +103,7 @@ def test_a_killed_worker_costs_no_bit(alone, tmp_path):
         assert [e["kind"] for e in events if e["event"] == "strike"] == ["death"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("belief", ["gibbs", pytest.param("lowrank", marks=pytest.mark.slow)])
 def test_beliefs_without_closed_form(belief, tmp_path):
     p = 8
@@ -177,6 +179,7 @@ def same(one, two):
     return all((one / name).read_bytes() == (two / name).read_bytes() for name in names)
 
 
+@pytest.mark.slow
 def test_one_run_shares_its_draws_and_goes_on_after_a_stop(tmp_path, monkeypatch, capsys):
     data, inline, out = table(tmp_path), tmp_path / "inline", tmp_path / "run"
     assert discover(data, inline, "--policy", "ids") == 0
@@ -211,6 +214,7 @@ def test_several_runs_are_shared_whole(tmp_path):
     assert sorted(e["chunk"] for e in done) == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_campaign_proposes_the_same_batch(tmp_path):
     data, made = table(tmp_path, p=9), []
     for name, flags in (("inline", ()), ("workers", WORKERS)):

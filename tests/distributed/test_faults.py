@@ -9,7 +9,7 @@ from epistax.benchmarks import faultkills, faultnodes, faults
 from epistax.benchmarks.faultkernel import Trial, audit, compared
 
 # tests/test_hostile.py has the inputs one by one; the others take too long, or need ray[default]
-LONG = ("actors", "admission", "long", "machine", "score", "stuck")
+LONG = ("actors", "admission", "long", "machine", "score", "states", "stuck")
 QUICK = [n for n in faults.ROWS if n not in ("inputs", "strange", "job", *LONG)]
 FULL = [n for n in faults.ROWS if n not in ("inputs", "long", "score")]
 pytestmark = pytest.mark.usefixtures("private")

@@ -345,6 +345,7 @@ def test_steps_that_moved_together_are_the_same_page(html, demo, tmp_path):
     assert page.write(moved).read_text() == html
 
 
+@pytest.mark.slow
 def test_each_run_has_a_page_of_its_own(demo, tmp_path, capsys):
     copy = shutil.copytree(demo, tmp_path / "demo")
     for name, title in (("screen", "Simulated"), ("scores", "Pair tests"),

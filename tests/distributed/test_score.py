@@ -251,6 +251,7 @@ def test_scores_feed_discover(scored, tmp_path):
     assert main(["discover", scores, "--quiet", *flags]) == 0
 
 
+@pytest.mark.slow
 def test_doubles_alone_are_fitted(tmp_path, capsys):
     rng = np.random.default_rng(0)
     names = [f"d{k:02d}" for k in range(24)]

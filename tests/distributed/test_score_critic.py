@@ -171,6 +171,7 @@ def test_a_pair_with_a_direction_of_its_own_takes_the_bound_off(tmp_path, capsys
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_a_critic_that_diverges_says_when_and_what_to_do(tmp_path, capsys):
     data, out = write(tmp_path / "in", n=60), tmp_path / "out"
     score(data, "--test", "kl", "--out", out, "--rate", "1e38", *QUICK, code=2)

@@ -133,6 +133,7 @@ def test_components_are_whitened_like_an_embedding(done, tmp_path, capsys):
     np.testing.assert_allclose(one["statistic"], two["statistic"], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_class_in_one_well_is_said_to_be_left_out(tmp_path, capsys):
     def wells(label):
         place = np.arange(len(label))

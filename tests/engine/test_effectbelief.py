@@ -70,6 +70,7 @@ def test_a_reward_that_is_a_size_or_a_departure_is_told_as_such():
     assert np.corrcoef(mean, departure)[0, 1] > 0.5
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_networks_is_a_belief_too():
     posterior, belief, pairs, y, chosen = fitted("naiad-symmetric")
     mean, var = posterior.moments(belief, pairs)

@@ -197,6 +197,7 @@ def test_a_step_of_the_belief_is_one_and_holds_its_share_of_the_pairs():
     assert loss[8] == pytest.approx(loss[1], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_fit_of_the_belief_to_a_number_of_pairs_that_the_devices_do_not_divide(monkeypatch):
     table, found, data = measured(64, 8000, 8190), [], []
     monkeypatch.setattr(lowrank, "placed", lambda *x: data.append(placed(*x)) or data[-1])

@@ -55,7 +55,14 @@ def places(chosen):
     return rank(chosen.pairs, P).tolist()
 
 
-@pytest.mark.parametrize("name", ["ucb", "us", "greedy", "ts-par", "ids-ts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ucb",
+        "ids-ts",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("us", "greedy", "ts-par")),
+    ],
+)
 def test_policies_with_a_dense_twin_choose_the_same_batch(case, name):
     belief, measured, listed = case
     dense = policy(name, SAME, p=P).choose(KEY, CLOSED, belief, listed)

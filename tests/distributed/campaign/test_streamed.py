@@ -70,6 +70,7 @@ def test_a_budget_is_spent_as_over_a_list_of_all_pairs(desks, monkeypatch):
     assert made[0] == made[1] and made[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unlisted")
 def test_a_lost_belief_is_fitted_again_to_the_same_bits(desk):
     rounds(desk, policy="ucb", count=1)

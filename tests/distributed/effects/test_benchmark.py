@@ -64,7 +64,10 @@ def test_figures_of_the_linear_model_are_those_by_hand(table, tmp_path, call, ca
     assert "epistax effects benchmark" in html and (out / "figures/learning.png").exists()
 
 
-@pytest.mark.parametrize("level", options.LEVELS)
+@pytest.mark.parametrize(
+    "level",
+    [options.LEVELS[0], *(pytest.param(x, marks=pytest.mark.slow) for x in options.LEVELS[1:])],
+)
 def test_default_and_networks_are_judged_too(table, tmp_path, call, level, capsys):
     out = tmp_path / "run"
     flags = ("--model", "default", "--model", "naiad", "--n-train", 50, "--seeds", 2, "--draws", 15)

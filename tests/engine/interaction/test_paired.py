@@ -133,17 +133,15 @@ def test_batches_side_by_side_are_batches_in_turn(monkeypatch):
         return [(int(b.index[0]), v) for b, v in paired.side_by_side(work, batches, None)]
 
     with jax.enable_x64(True):  # the threads must know of it
-        monkeypatch.setattr(paired.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
         both = found()
         assert threading.get_ident() not in seen
-        monkeypatch.setattr(paired.os, "sched_getaffinity", lambda _: {0}, raising=False)
+        monkeypatch.setattr(paired, "AT_ONCE", 1)
         assert both == found()
     assert both == [(n, float(n * n)) for n in range(20)]
 
     def fails(batch):
         raise ValueError(batch.index)
 
-    monkeypatch.setattr(paired.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
     with pytest.raises(ValueError, match="0"):
         list(paired.side_by_side(fails, batches, None))
 

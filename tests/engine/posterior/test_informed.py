@@ -53,6 +53,7 @@ def learned():
     return p, h, measured, pairs, truth
 
 
+@pytest.mark.slow
 def test_side_information_reaches_perturbations_without_a_measured_pair(learned):
     p, h, measured, pairs, truth = learned
     fresh = pairs.i >= 60

@@ -58,6 +58,7 @@ def test_closed_form_moments_are_those_of_draws():
     np.testing.assert_allclose(s.var(0) / var, 1.0, atol=0.15)
 
 
+@pytest.mark.slow
 def test_low_rank_guide_learns_and_draws():
     y = planted(seed=4)
     measured, chosen = observed(y)
@@ -70,6 +71,7 @@ def test_low_rank_guide_learns_and_draws():
     assert (var > 0).all()
 
 
+@pytest.mark.slow
 def test_warm_start_leaves_the_collapsed_belief_of_a_tiny_first_batch():
     y = planted(seed=5)
     few, _ = observed(y, n=6)
@@ -82,6 +84,7 @@ def test_warm_start_leaves_the_collapsed_belief_of_a_tiny_first_batch():
     assert np.corrcoef(mean[rest], y[rest])[0, 1] >= 0.85
 
 
+@pytest.mark.slow
 def test_grid_and_list_layouts_give_the_same_posterior(monkeypatch):
     measured, _ = observed(planted(seed=6))
     posterior = lowrank(LowRank(rank=2, steps=300, restarts=2), p=P, reward="score")

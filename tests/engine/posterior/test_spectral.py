@@ -37,6 +37,7 @@ def explained(state, pairs, truth):
     return np.corrcoef(said(state, pairs), truth)[0, 1] ** 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("q", "d", "least"), [(3000, 0, 0.25), (1500, 10, 0.25)])
 def test_a_start_already_predicts_and_a_fit_finds_all(q, d, least):
     data, rest, truth = world(q, d)

@@ -102,6 +102,7 @@ def test_curves_of_doses_have_a_rate_of_their_own(toy, taken):
     assert moved["embedding"] == pytest.approx(RATE, rel=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config, rounds, most",
     [(Cevae(), 300, 0.6), (Ganite(alpha=20.0), 400, 1.3), (Cpa(), 300, 1.2)],

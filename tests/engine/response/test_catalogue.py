@@ -31,6 +31,7 @@ def test_settings_are_the_same_record_for_the_same_request():
     assert catalogue.settings("cpa", genes=G, cells=9).training.batch == 9
 
 
+@pytest.mark.slow
 def test_graphvci_learns_shifts_and_carries_them_to_a_group_it_never_saw(toy):
     config = catalogue.settings("graphvci", genes=G, cells=240, epochs=40, patience=None)
     config = replace(
