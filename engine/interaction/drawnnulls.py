@@ -49,10 +49,9 @@ def resampled(
 
     def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
         rest = (key, data, weights, scale)
-        found = paired.side_by_side(
-            lambda b: of_pairs(*b.lengths)(*paired.classes_of(screen, b.index), *rest),
-            pair_batches(screen, pairs, budget=paired.BUDGET, multiple=devices(mesh)),
-            mesh,
+        found = (
+            (b, of_pairs(*b.lengths)(*paired.classes_of(screen, b.index), *rest))
+            for b in pair_batches(screen, pairs, budget=paired.BUDGET, multiple=devices(mesh))
         )
         return np.asarray(paired.in_order(found, pairs))
 
@@ -87,19 +86,17 @@ def multiplied(
         return each(mesh, commondraws.p_values, split=2, **lengths, **static)
 
     alone = np.arange(1 + screen.singles)
-    parts = paired.side_by_side(
-        lambda b: of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, how),
-        class_batches(screen, alone, **cut),
-        mesh,
+    parts = (
+        (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, how))
+        for b in class_batches(screen, alone, **cut)
     )
     shared = copied(paired.in_order(parts, alone), mesh)
 
     def test(pairs: Int[ndarray, "b"]) -> Float[ndarray, "b"]:
         rest = (data, how, origin, shared)
-        found = paired.side_by_side(
-            lambda b: of_pairs(*b.lengths)(*paired.classes_of(screen, b.index), *rest),
-            pair_batches(screen, pairs, **cut),
-            mesh,
+        found = (
+            (b, of_pairs(*b.lengths)(*paired.classes_of(screen, b.index), *rest))
+            for b in pair_batches(screen, pairs, **cut)
         )
         return np.asarray(paired.in_order(found, pairs))
 

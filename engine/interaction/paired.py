@@ -5,8 +5,7 @@ returns a function of positions in screen.pairs. What it says of a pair does not
 pairs are asked for together.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -33,7 +32,6 @@ from epistax.engine.stats.spread import Pooled, Scores
 
 FEATURES = 64  # landmarks, or principal components, that the null distribution is built from
 BUDGET = 2**25  # values of one call's Gram blocks
-AT_ONCE = 2  # calls under way on a processor
 
 
 class PairScores(NamedTuple):
@@ -87,10 +85,9 @@ def disjoint(
 
     alone = np.arange(1 + screen.singles)
     shared = in_order(
-        side_by_side(
-            lambda b: of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding),
-            class_batches(screen, alone, **cut),
-            mesh,
+        (
+            (b, of_classes(*b.lengths)(jnp.asarray(b.index, jnp.int32), data, embedding))
+            for b in class_batches(screen, alone, **cut)
         ),
         alone,
     )
@@ -109,10 +106,9 @@ def disjoint(
     def test(pairs: Int[ndarray, "b"]) -> PairScores:
         rest = (data, shared, pooled, embedding)
         found = in_order(
-            side_by_side(
-                lambda b: of_pairs(*b.lengths)(*classes_of(screen, b.index), *rest),
-                pair_batches(screen, pairs, **cut),
-                mesh,
+            (
+                (b, of_pairs(*b.lengths)(*classes_of(screen, b.index), *rest))
+                for b in pair_batches(screen, pairs, **cut)
             ),
             pairs,
         )
@@ -219,29 +215,6 @@ def principal(screen: Screen, *, seed: int) -> Float[Array, "d f"]:
     x = x - (sums / count[:, None])[inverse]
     _, vectors = np.linalg.eigh(x.T @ x)
     return jnp.asarray(vectors[:, -FEATURES:], screen.x.dtype)
-
-
-def side_by_side(
-    work: Callable[[Batch], Any], batches: Iterable[Batch], mesh: Mesh | None
-) -> Iterator[tuple[Batch, Any]]:
-    """Every batch with what the work makes of it, in their order.
-
-    A processor works on two at once: what a program does between its products keeps one core busy.
-    Devices of a mesh share the batch instead.
-    """
-    if mesh is not None or jax.default_backend() != "cpu":
-        for batch in batches:
-            yield batch, work(batch)
-        return
-    wide = jax.config.jax_enable_x64  # what a context sets holds for its own thread
-
-    def one(batch: Batch) -> Any:
-        with jax.enable_x64(wide):
-            return jax.block_until_ready(work(batch))
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        batches = list(batches)
-        yield from zip(batches, pool.map(one, batches), strict=True)
 
 
 def in_order(parts: Iterator[tuple[Batch, Any]], asked: Int[ndarray, "k"]) -> Any:

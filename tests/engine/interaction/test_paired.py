@@ -1,5 +1,4 @@
 import itertools
-import threading
 
 import jax
 import numpy as np
@@ -119,31 +118,6 @@ def test_rows_come_in_the_order_asked_for(plain, tested):
     every = np.arange(len(plain.pairs.i))
     same(additive.test(asked), at(additive.test(every), asked))
     np.testing.assert_allclose(additive.doubles(asked), additive.doubles(every)[asked], atol=1e-6)
-
-
-def test_batches_side_by_side_are_batches_in_turn(monkeypatch):
-    batches = [paired.Batch(np.array([n]), 1, (8,)) for n in range(20)]
-    seen = []
-
-    def work(batch):
-        seen.append(threading.get_ident())
-        return float(batch.index[0]) ** 2 + (0 if jax.config.jax_enable_x64 else 1)
-
-    def found():
-        return [(int(b.index[0]), v) for b, v in paired.side_by_side(work, batches, None)]
-
-    with jax.enable_x64(True):  # the threads must know of it
-        both = found()
-        assert threading.get_ident() not in seen
-        monkeypatch.setattr(paired, "AT_ONCE", 1)
-        assert both == found()
-    assert both == [(n, float(n * n)) for n in range(20)]
-
-    def fails(batch):
-        raise ValueError(batch.index)
-
-    with pytest.raises(ValueError, match="0"):
-        list(paired.side_by_side(fails, batches, None))
 
 
 def test_names_and_places_of_perturbations_do_not_matter(plain, tested):
