@@ -210,8 +210,7 @@ def rounds(p: int, q: int, batch: int, seed: int) -> tuple[Posterior, list[Measu
 def table(p: int, q: int, seed: int) -> tuple[Pairs, jax.Array]:
     """Distinct random pairs of a rank-3 matrix with noise."""
     rng = np.random.default_rng(seed)
-    places = np.unique(rng.integers(0, count(p), 2 * q))
-    pairs = unrank(rng.permutation(places)[:q], p)
+    pairs = unrank(rng.choice(count(p), q, replace=False), p)
     u = rng.normal(size=(p, 3))
     score = (u[pairs.i] * u[pairs.j]).sum(1) + 0.3 * rng.normal(size=q)
     return Pairs(*map(jnp.asarray, pairs)), jnp.asarray(score, jnp.float32)
