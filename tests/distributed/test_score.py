@@ -277,6 +277,7 @@ def test_doubles_alone_are_fitted(tmp_path, capsys):
         assert best["q_value"][0] < 0.01 < 0.05 < best["q_value"][1]
 
 
+@pytest.mark.slow
 def test_the_known_genetic_pairs_of_a_real_screen_rank_high(shared_data, tmp_path):
     folder = shared_data / "horn2011_mapk"
     known = pl.read_csv(folder / "networks.txt", separator="\t").filter(pl.col("genetic") == 1)

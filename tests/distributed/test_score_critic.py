@@ -95,6 +95,7 @@ def test_p_values_by_signs_of_the_wells_are_near_the_normal_ones(tmp_path):
         assert not drawn["p_value"].equals(normal["p_value"]) and drawn["p_value"].min() > 1e-3
 
 
+@pytest.mark.slow
 def test_images_have_a_critic_that_convolves(tmp_path):
     made, out = tmp_path / "made", tmp_path / "out"
     flags = ("--cells", "12", "--size", "16", "--quiet", "--out", str(made))

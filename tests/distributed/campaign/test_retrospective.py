@@ -65,7 +65,10 @@ def played(table, folder, seed, *flags):
 @pytest.mark.parametrize(
     "seed, policies, flags",
     [
-        (3, ["ids", "ucb", "random"], ["--reward", "interaction", "--draws", "64"]),
+        (3, ["ids"], ["--reward", "interaction", "--draws", "64"]),
+        pytest.param(
+            3, ["ucb", "random"], ["--reward", "interaction"], marks=pytest.mark.slow
+        ),
         pytest.param(
             6, ["ucb"], ["--belief", "mixed", "--reward", "score"], marks=pytest.mark.slow
         ),

@@ -70,6 +70,7 @@ def test_uniform_measures_the_order_of_its_seed_and_never_the_test_rows(table, t
         assert not kept & set(chosen.filter(seed=seed).select("a", "b").rows())
 
 
+@pytest.mark.slow
 def test_a_network_and_the_default_choose(table, tmp_path, call):
     for model, flag in (("default", "--draws"), ("naiad", "--epochs")):
         out = tmp_path / model
