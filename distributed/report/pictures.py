@@ -45,13 +45,15 @@ def titled(svg: str, figure: Figure) -> str:
     return svg
 
 
-def canvas(columns: int = 1, *, height: float = 3.8, **about: Any) -> tuple[Figure, Any]:
+def canvas(
+    columns: int = 1, *, rows: int = 1, height: float = 3.8, **about: Any
+) -> tuple[Figure, Any]:
     """A figure outside pyplot."""
     with matplotlib.rc_context(SETTINGS):
         figure = Figure(figsize=(5.6, height), layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(1, columns, **about)
-    for one in np.atleast_1d(axes):
+        axes = figure.subplots(rows, columns, **about)
+    for one in np.ravel(axes):
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
 

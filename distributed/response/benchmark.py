@@ -52,6 +52,7 @@ MEANS = {
     "gene": pl.String,
     "control": pl.Float64,
     "measured": pl.Float64,
+    "measured_sd": pl.Float64,
     "predicted": pl.Float64,
 }
 
@@ -181,6 +182,7 @@ class Benchmark:
             "gene": genes[g].tolist(),
             "control": targets.control[k, g],
             "measured": targets.mean[k, g],
+            "measured_sd": np.sqrt(part.variance[k, g]),
             "predicted": mean[k, g],
         }
         return pl.DataFrame(columns, schema=MEANS).filter(pl.col("predicted").is_not_nan())

@@ -13,7 +13,8 @@ results.parquet         of benchmark: a row a model, seed and split (train, test
                         known; `seconds` are those of fitting a seed, many side by side, without
                         `compile_seconds`
 curve.parquet           of benchmark: the validation score of each seed as training goes on
-means.parquet           of benchmark: measured and predicted means of the DE genes of each group
+means.parquet           of benchmark: measured and predicted means of the DE genes of each group;
+                        measured_sd is that of its cells
 marginal.parquet        of benchmark: mean of each arm in strata that have seen it, by the model
                         alone, by the arm's cells, and by both, with 95 % intervals (DE genes);
                         estimates.parquet says how good each estimator is

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from epistax.distributed.report import responsecurves
+from epistax.distributed.report import responsecurves, responsegenes
 from epistax.distributed.report.response import SPLITS, held
 from epistax.distributed.report.sections.blocks import (
     Block,
@@ -27,8 +27,12 @@ SCATTERED = 3  # models drawn side by side
 MEANS = {
     "model": pl.String,
     "split": pl.String,
+    "stratum": pl.String,
+    "arm": pl.String,
+    "gene": pl.String,
     "control": pl.Float64,
     "measured": pl.Float64,
+    "measured_sd": pl.Float64,
     "predicted": pl.Float64,
 }
 CURVE = {"model": pl.String, "seed": pl.Int64, "epoch": pl.Int64, "validation": pl.Float64}
@@ -73,6 +77,12 @@ def section(run: Run) -> Section:
     if names:
         drawn.append(figure(run, "changes", f"Change of the DE genes of the groups of {first}, "
                             "mean over seeds.", responsecurves.changes(means, names)))  # fmt: skip
+        caption = (
+            f"The DE genes that change most in up to four groups of {first}: those that {names[0]} "
+            "predicts best and worst and two between, R² of the change of all their DE genes; "
+            "bars: sd of the measured cells."
+        )
+        drawn.append(figure(run, "genes", caption, responsegenes.genes(means, names)))
     curve = run.table("curve", CURVE).drop_nulls().filter(pl.col("validation").is_finite())
     found = curve.collect()
     if found.height:

@@ -2,10 +2,9 @@
 
 import polars as pl
 
-from epistax.distributed.report import pictures, responsecurves
+from epistax.distributed.report import responsecurves, responsegenes
 from epistax.distributed.report.sections.blocks import (
     Block,
-    Figure,
     Figures,
     Section,
     Table,
@@ -15,14 +14,20 @@ from epistax.distributed.report.sections.blocks import (
     percent,
     plural,
 )
+from epistax.distributed.report.sections.drawn import figure
 from epistax.distributed.report.sections.response_rows import cells_of, lacking
 from epistax.distributed.report.sections.runs import Run
 
 COLUMNS = {
     "known": pl.Boolean,
+    "stratum": pl.String,
+    "arm": pl.String,
+    "gene": pl.String,
     "control": pl.Float64,
     "measured": pl.Float64,
     "predicted": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
 }
 WORDS = {"seen": "seen, other cells", "unseen": "not seen"}
 
@@ -55,7 +60,15 @@ def section(run: Run) -> Section:
         model=pl.when("known").then(pl.lit(WORDS["seen"])).otherwise(pl.lit(WORDS["unseen"]))
     )
     if found:
-        svg, png = pictures.rendered("changes", responsecurves.changes(named, list(found)))
         caption = "Measured against predicted change from the control, a dot a gene of a group."
-        blocks.append(Figures((Figure("changes", caption, svg, png, run.path / "figures"),)))
+        drawn = [figure(run, "changes", caption, responsecurves.changes(named, list(found)))]
+        kind = list(found)[-1]  # not seen, where there are such
+        part = named.filter(pl.col("model") == kind).with_columns(model=pl.lit(summary["model"]))
+        caption = (
+            f"The genes that change most in up to four combinations {kind}: those predicted best "
+            "and worst and two between, R² of the change of all genes; bars: 90 % intervals of "
+            "the true mean."
+        )
+        drawn.append(figure(run, "genes", caption, responsegenes.genes(part, [summary["model"]])))
+        blocks.append(Figures(tuple(drawn)))
     return Section("Responses learned", tuple(blocks))

@@ -96,7 +96,7 @@ def test_trivial_rows_are_those_by_hand(source, simple, call, tmp_path, capsys):
     assert summary["held_out"] == [hard] and summary["category"] == "cell_type=alpha"
     html = (out / "report.html").read_text()
     assert "control-shift" in html and html.count("<svg") >= 3
-    assert (out / "figures/changes.png").exists()
+    assert (out / "figures/changes.png").exists() and (out / "figures/genes.png").exists()
 
 
 @pytest.mark.parametrize("protocol", ["classic", "native"])
