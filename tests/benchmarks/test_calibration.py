@@ -68,7 +68,13 @@ def test_a_quadruple_is_tested_as_its_screen_would_be():
 
 
 @pytest.mark.parametrize(
-    "design", [MMD, ADDITIVE, Design("mmd", 80, 16), Design("additive", 80, 16)]
+    "design",
+    [
+        pytest.param(MMD, marks=pytest.mark.slow),
+        ADDITIVE,
+        Design("mmd", 80, 16),
+        Design("additive", 80, 16),
+    ],
 )
 def test_the_default_holds_its_level(design):
     p = p_values(design, ("spectral",), seed=0)["spectral"]

@@ -19,6 +19,7 @@ VALUE = (EFFECT[GENES].sum(1) + 0.2 * RNG.normal(size=28)).astype(np.float32)
 TABLE = Table(Combos(GENES, EFFECT[GENES]), VALUE)
 JOBS = Jobs(np.arange(18, dtype=np.int32)[None], np.arange(18, 28, dtype=np.int32)[None])
 KEY = jax.random.split(jax.random.key(0), 1)
+LONG = ("naiad-gaussian", "naiad-symmetric", "embed", "transformer-cls")  # others have their parts
 
 
 def small(name, **options):
@@ -32,7 +33,9 @@ def small(name, **options):
     return replace(config, net=net, training=replace(config.training, epochs=2, every=1))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in NAMES]
+)
 def test_every_name_fits_and_predicts_each_pair_once(name):
     made = method(small(name), singles=EFFECT)
     fits = made.fit(KEY, TABLE, JOBS)
@@ -69,6 +72,7 @@ def test_what_minds_the_order_takes_two_genes(name):
     settings(f"{name}-symmetric", genes=112, n=1000, k=3)
 
 
+@pytest.mark.slow
 def test_the_width_of_least_validation_loss_is_chosen_for_each_job():
     config = small("naiad-symmetric", widths="validated")
     assert config.widths == (4, 2, 8)

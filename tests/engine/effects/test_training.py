@@ -147,6 +147,7 @@ def test_jobs_side_by_side_are_the_jobs_one_by_one():
         close(one, jax.tree.map(lambda x, job=job: x[job : job + 1], both), 1e-5)
 
 
+@pytest.mark.slow
 def test_padding_does_not_matter():
     longer = Jobs(*(np.pad(x, ((0, 0), (0, 7)), constant_values=-1) for x in JOBS))
     close(neural(CONFIG).fit(KEYS, TABLE, longer), trained(), 1e-5)

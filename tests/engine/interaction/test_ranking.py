@@ -236,7 +236,7 @@ def test_eight_devices_say_what_one_says():
     np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-@pytest.mark.parametrize("kernel", ["rbf", "linear"])
+@pytest.mark.parametrize("kernel", [pytest.param("rbf", marks=pytest.mark.slow), "linear"])
 def test_what_does_nothing_is_called_active_at_the_level_and_is_unlike_everything(kernel):
     p_values, near, far = [], [], []
     for seed in range(25):

@@ -103,6 +103,7 @@ def test_cells_of_a_stratum_are_assigned_by_chance_unless_confounded(made):
     assert max(apart[0.0]) < 0.3 and min(apart[2.0]) > 0.4
 
 
+@pytest.mark.slow
 def test_small_worlds_are_as_hard_as_described():
     small = cells.simulate(jax.random.key(0), cells_world.SMALL)
     assert (small.counts == 0).mean() == pytest.approx(0.4, abs=0.03)
