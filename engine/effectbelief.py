@@ -23,9 +23,10 @@ from epistax.engine.pairs import Pairs, rank, upper
 from epistax.engine.protocols import Posterior
 from epistax.engine.reward import Kind, expectation, features
 from epistax.engine.screen import Measured
-from epistax.engine.types import Belief, Info, Key, Values
+from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
 Model: TypeAlias = Literal["mixed", "naiad", "naiad-symmetric"]
+TINY, NEAR = 1e-37, 1e-7  # no nearer to 0 and 1 are values of f
 HELD = 10  # a member's validation rows are one in so many of the measured
 
 
@@ -40,11 +41,13 @@ class EffectBelief:
 
 
 class Believed(NamedTuple):
-    """f(R) of all pairs, row by row of the upper triangle, in every draw; and its moments."""
+    """f(R) of all pairs, row by row of the upper triangle, in every draw, and its moments."""
 
     draws: Float[Array, "s q"]
     mean: Float[Array, "q"]
     var: Float[Array, "q"]
+    cut: Scalar
+    width: Scalar
 
 
 def effect_belief(
@@ -76,7 +79,7 @@ def effect_belief(
         effect = made(k_fit, k_draw, config, table, at, s, side)
         rewards, cut, width = rewarded(effect, measured, combos, reward, s, config.top)
         drawn = jax.nn.sigmoid((rewards - cut) / width)
-        return Believed(drawn, drawn.mean(0), drawn.var(0)), {"cut": cut}
+        return Believed(drawn, drawn.mean(0), drawn.var(0), cut, width), {"cut": cut}
 
     def place(pairs: Pairs) -> Int[Array, "m"]:
         i, j = jnp.asarray(pairs.i), jnp.asarray(pairs.j)
@@ -89,7 +92,12 @@ def effect_belief(
     def sample(key: Key, belief: Believed, pairs: Pairs) -> Values:
         return belief.draws[jax.random.randint(key, (), 0, config.draws), place(pairs)]
 
-    return Posterior(fit, moments, sample)
+    def expected(belief: Believed, measured: Measured, pairs: Pairs) -> tuple[Values, Values]:
+        f = jnp.clip(belief.draws[:, place(pairs)], TINY, 1 - NEAR)
+        r = belief.cut + belief.width * jax.scipy.special.logit(f)
+        return r.mean(0), r.std(0)
+
+    return Posterior(fit, moments, sample, expected)
 
 
 def by_draws(

@@ -29,13 +29,16 @@ class Model(NamedTuple):
 class Posterior(NamedTuple):
     """A belief over the rewards of all pairs, on one monotone scale of its own.
 
-    fit starts cold from None and warm from an earlier belief. sample is one joint draw of the
-    rewards of the given pairs: draws of different pairs share what the belief shares.
+    fit starts cold from None and warm from an earlier belief. moments are mean and variance, sample
+    is one joint draw of the rewards of the given pairs: draws of different pairs share what the
+    belief shares. expected is told what the belief was fitted to and gives mean and sd of the
+    rewards in the units of the scores, for people to read.
     """
 
     fit: Callable[[Key, Belief | None, Measured], tuple[Belief, Info]]
     moments: Callable[[Belief, Pairs], tuple[Values, Values]]
     sample: Callable[[Key, Belief, Pairs], Values]
+    expected: Callable[[Belief, Measured, Pairs], tuple[Values, Values]]
 
 
 class Policy(NamedTuple):

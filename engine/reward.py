@@ -4,9 +4,10 @@
 additive expectation of the single effects, E(s_i, s_j) = c_0 + c_1 (s_i + s_j) + c_2 s_i s_j,
 fitted by least squares (Horlbeck et al. 2018 fit such a curve per query gene; this is the
 global quadratic form). `scale` and `standardise`, or `tail` and `drawn_in`, put rewards on the
-scale a belief is fitted on.
+scale a belief is fitted on; `unscaled` and `unlevelled` take them back.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 import jax
@@ -115,6 +116,13 @@ def drawn_in(value: Float[Array | ndarray, "..."], tail: Tail) -> Float[Array, "
     return jnp.where(tail.long, jnp.sign(value) * jnp.log1p(jnp.abs(value) / tail.unit), value)
 
 
+def let_out(value: Float[Array | ndarray, "..."], tail: Tail) -> Float[Array, "..."]:
+    """The values that `drawn_in` took there."""
+    value = jnp.asarray(value)
+    bent = jnp.sign(value) * tail.unit * jnp.expm1(jnp.minimum(jnp.abs(value), FAR))
+    return jnp.where(tail.long, bent, value)
+
+
 def _or(x: Scalar, otherwise: float, *, zero: bool = False) -> Scalar:
     """x, or otherwise where there was nothing to compute it from (or it is 0 and may not be)."""
     return jnp.where(jnp.isfinite(x) & (zero | (x > 0)), x, otherwise)
@@ -141,6 +149,14 @@ def standard_error(value: Vector, se: Vector, scale: Scale, *, positive: bool) -
     return se * slope / scale.sd
 
 
+def unscaled(
+    place: Float[Array | ndarray, "..."], scale: Scale, *, positive: bool
+) -> Float[Array, "..."]:
+    """The rewards that `standardise` took there."""
+    x = jnp.clip(jnp.asarray(place) * scale.sd + scale.mean, 0.0 if positive else -FAR, FAR)
+    return scale.unit * (jnp.expm1(x) if positive else jnp.sinh(x))
+
+
 class Level(NamedTuple):
     """A monotone map of rewards to mean 0 and sd 1: linear, or `drawn_in` if the tail is long."""
 
@@ -162,14 +178,30 @@ def levelled(value: Float[Array | ndarray, "..."], to: Level) -> Float[Array, ".
     return (drawn_in(value, to.tail) - to.mean) / to.sd
 
 
+def unlevelled(
+    place: Float[Array | ndarray, "..."], to: Level, *, positive: bool
+) -> Float[Array, "..."]:
+    """The rewards that `levelled` took there; a positive one is not below 0."""
+    value = let_out(jnp.asarray(place) * to.sd + to.mean, to.tail)
+    return jnp.maximum(value, 0.0) if positive else value
+
+
+def carried(
+    mean: Vector, var: Vector, back: Callable[[Array], Array]
+) -> tuple[Float[Array, "q"], Float[Array, "q"]]:
+    """Mean and sd of back(x), x ~ N(mean, var), by Gauss-Hermite quadrature."""
+    sd = jnp.sqrt(var)
+    value = jnp.stack([back(mean + float(node) * sd) for node in NODES])
+    middle = jnp.tensordot(WEIGHTS, value, 1)
+    return middle, jnp.sqrt(jnp.tensordot(WEIGHTS, (value - middle[None]) ** 2, 1))
+
+
 def error_at(place: Vector, se: Vector, to: Level) -> Float[Array, "q"]:
     """The sd on that scale of measurements of rewards that are `place` there.
 
     By Gauss-Hermite quadrature: near 0 the logarithm bends within a standard error.
     """
-    x = jnp.asarray(place) * to.sd + to.mean
-    bent = jnp.sign(x) * to.tail.unit * jnp.expm1(jnp.minimum(jnp.abs(x), FAR))
-    value = jnp.where(to.tail.long, bent, x)
+    value = let_out(jnp.asarray(place) * to.sd + to.mean, to.tail)
     seen = jnp.stack([drawn_in(value + float(node) * se, to.tail) for node in NODES])
     mean = jnp.tensordot(WEIGHTS, seen, 1)
     return jnp.sqrt(jnp.tensordot(WEIGHTS, (seen - mean[None]) ** 2, 1)) / to.sd

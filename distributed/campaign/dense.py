@@ -57,10 +57,11 @@ def propose(moment: Moment) -> Batch:
     batch = filled(moment, ask, belief, info)
     if belief is None or choice.policy == "random" or not len(batch.pairs.i):
         return batch
-    mean, var = posterior.moments(belief, Pairs(*map(jnp.asarray, batch.pairs)))
-    every = np.asarray(posterior.moments(belief, device)[0])
+    known = beliefs.measured(moment)
+    mean, sd = posterior.expected(belief, known, Pairs(*map(jnp.asarray, batch.pairs)))
+    every = np.asarray(posterior.expected(belief, known, device)[0])
     best = float(every[free].max())
-    return replace(batch, mean=np.asarray(mean), sd=np.sqrt(np.asarray(var)), best=best)
+    return replace(batch, mean=np.asarray(mean), sd=np.asarray(sd), best=best)
 
 
 DENSE = Proposer(propose, beliefs.update, beliefs.restore)

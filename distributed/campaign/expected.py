@@ -19,7 +19,7 @@ MOST = 80  # perturbations of a map
 class Expected(NamedTuple):
     """Mean and sd of every pair of some perturbations, [n n]; NaN on the diagonal.
 
-    In the units of the column `predicted` of proposed.csv.
+    Rewards in the units of the scores, as the column `predicted` of proposed.csv.
     """
 
     names: list[str]
@@ -39,9 +39,10 @@ def expected(campaign: Campaign) -> Expected | None:
     codes = np.sort(np.array([place[name] for name in names], np.int32))
     i, j = upper(len(codes))
     pairs = Pairs(jnp.asarray(codes[i]), jnp.asarray(codes[j]))
-    mean, var = map(np.asarray, beliefs.parts(choice)[0].moments(held, pairs))
+    known = beliefs.measured(proposing.then(campaign, len(campaign.proposals) - 1, None))
+    mean, sd = map(np.asarray, beliefs.parts(choice)[0].expected(held, known, pairs))
     shown = [campaign.names[code] for code in codes]
-    return Expected(shown, square(mean, i, j), square(np.sqrt(var), i, j))
+    return Expected(shown, square(mean, i, j), square(sd, i, j))
 
 
 def busiest(campaign: Campaign) -> list[str]:

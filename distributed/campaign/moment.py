@@ -54,7 +54,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Batch:
-    """Chosen pairs in order; nan where a figure has no meaning."""
+    """Chosen pairs in order; nan where a figure has no meaning.
+
+    mean, sd and best are rewards in the units of the scores.
+    """
 
     pairs: Pairs
     included: int  # how many of them were asked for

@@ -239,7 +239,7 @@ def picks(
         elif np.isnan(mean):
             reason = policy
         else:
-            reason = f"{policy}: expected {mean:.3g} of best {best:.3g}, sd {sd:.3g}"
+            reason = f"{policy}: expected {mean:.3g}, sd {sd:.3g}; best open {best:.3g}"
         failures = known.failures.get(pair, 0)
         reason += f"; failed {failures} time{'s' * (failures > 1)} before" * bool(failures)
         yield plates.Pick(*pair, figure(value), figure(mean), figure(sd), reason)

@@ -30,7 +30,7 @@ SEPARATE = ("ucb", "us", "greedy", "ids-var", "random")
 def propose(moment: Moment) -> Batch:
     """The batch of a round; round 0 is random and needs no belief."""
     choice, rule = moment.choice, moment.rules
-    _, settings = beliefs.parts(choice)
+    posterior, settings = beliefs.parts(choice)
     # draws of a list of all pairs are limited by its length; here there is none
     settings = replace(settings, draws=choice.options.draws or Settings.draws)
     known = moment.number > 0 and choice.policy != "random"
@@ -55,10 +55,11 @@ def propose(moment: Moment) -> Batch:
     batch = filled(moment, ask, belief, info)
     if not known or not len(batch.pairs.i):
         return batch
-    mean, var = moments.of_pairs(factors, Pairs(*map(jnp.asarray, batch.pairs)))
     one, empty = replace(settings, batch=1), rules.empty(rule)
-    highest = best("greedy", one, filling.key(moment), factors, rule, empty, 1).mean[0]
-    return replace(batch, mean=np.asarray(mean), sd=np.sqrt(np.asarray(var)), best=float(highest))
+    highest = best("greedy", one, filling.key(moment), factors, rule, empty, 1).pairs
+    told = Pairs(*(jnp.asarray(np.r_[a, b]) for a, b in zip(batch.pairs, highest, strict=True)))
+    mean, sd = map(np.asarray, posterior.expected(belief, beliefs.measured(moment), told))
+    return replace(batch, mean=mean[:-1], sd=sd[:-1], best=float(mean[-1]))
 
 
 def best(

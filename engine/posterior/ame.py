@@ -28,7 +28,7 @@ from epistax.engine.posterior import ame_sampler as sampler
 from epistax.engine.posterior.ame_sampler import Chain, Table
 from epistax.engine.posterior.informed import known
 from epistax.engine.protocols import Posterior
-from epistax.engine.reward import Kind, Level, Tail, drawn_in, error_at, signed, tail
+from epistax.engine.reward import Kind, Level, Tail, drawn_in, error_at, let_out, signed, tail
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
 
@@ -117,7 +117,10 @@ def ame(
         value = belief.unit * _reward(m + jnp.sqrt(v) * noise, reward)
         return jax.nn.sigmoid((value - belief.cut) / belief.width)
 
-    return Posterior(fit, moments, sample)
+    def expected(belief: Drawn, measured: Measured, pairs: Pairs) -> tuple[Values, Values]:
+        return _expected(belief, s, pairs, kind=reward)
+
+    return Posterior(fit, moments, sample, expected)
 
 
 def scale(belief: Drawn, reward: Float[Array | ndarray, "..."]) -> Float[Array, "..."]:
@@ -154,6 +157,25 @@ def _fit(key, chain, burn, measured, s, z, pull, top, *, kind, draws):
     }
     cut, width = unit * cut, unit * width
     return Drawn(last, chains, plane, table, unit, drawn, cut, width, mean, var), info
+
+
+@partial(jax.jit, static_argnames="kind")
+def _expected(belief, s, pairs, *, kind):
+    """Mean and sd of rewards in the units of score, by the draws; `_moments` says how."""
+
+    def average(of):
+        def add(total, draw):
+            m, v = (x[pairs.i, pairs.j] for x in _signed(*draw, belief.table, s))
+            for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
+                drawn = belief.unit * _reward(m + float(node) * jnp.sqrt(v), kind)
+                total = total + float(weight) * of(let_out(drawn, belief.tail))
+            return total, None
+
+        draws = belief.chains, belief.plane
+        return jax.lax.scan(add, jnp.zeros(pairs.i.shape), draws)[0] / len(belief.plane)
+
+    mean = average(lambda r: r)
+    return mean, jnp.sqrt(average(lambda r: (r - mean) ** 2))
 
 
 def _features(s):

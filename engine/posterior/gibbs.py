@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from epistax.engine import reward as rewards
 from epistax.engine.pairs import Pairs
-from epistax.engine.posterior.lowrank import Observed, observe
+from epistax.engine.posterior.lowrank import Observed, observe, scaled
 from epistax.engine.posterior.pieces import Fan, here
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured
@@ -92,7 +92,12 @@ def gibbs(
         pick = jax.random.randint(key, (), 0, config.chains)
         return reward_of(jax.tree.map(lambda x: x[pick], belief), pairs)
 
-    return Posterior(fit, moments, sample)
+    def expected(belief: Chain, measured: Measured, pairs: Pairs) -> tuple[Values, Values]:
+        _, scale = scaled(measured, reward, singles)
+        r = rewards.unscaled(draws(belief, pairs), scale, positive=reward != "score")
+        return r.mean(0), r.std(0)
+
+    return Posterior(fit, moments, sample, expected)
 
 
 def moved(

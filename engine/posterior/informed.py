@@ -98,7 +98,11 @@ def informed(
     def closed(belief: Fitted, pairs: Pairs) -> tuple[Values, Values]:
         return moments.of_pairs(factors(belief, h), pairs)
 
-    return Posterior(fit, closed, sample)
+    def expected(belief: Fitted, measured: Measured, pairs: Pairs) -> tuple[Values, Values]:
+        back = partial(rewards.unlevelled, to=belief.scale, positive=reward != "score")
+        return rewards.carried(*closed(belief, pairs), back)
+
+    return Posterior(fit, closed, sample, expected)
 
 
 def held_out(found: tuple[State, Scalar, Scalar, Scalar]) -> float:

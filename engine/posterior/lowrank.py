@@ -129,7 +129,13 @@ def lowrank(
         r = jax.lax.map(lambda s: sample(jax.random.fold_in(key, s), belief, pairs), n)
         return r.mean(0), r.var(0)
 
-    return Posterior(fit, closed if config.guide == "normal" else drawn, sample)
+    told = closed if config.guide == "normal" else drawn
+
+    def expected(belief: Fitted, measured: Measured, pairs: Pairs) -> tuple[Values, Values]:
+        back = partial(rewards.unscaled, scale=belief.scale, positive=reward != "score")
+        return rewards.carried(*told(belief, pairs), back)
+
+    return Posterior(fit, told, sample, expected)
 
 
 def observe(
@@ -142,10 +148,8 @@ def observe(
 ) -> tuple[Observed, rewards.Scale]:
     """Rewards of the measured pairs on their standard scale, as a p x p grid or as a list."""
     i, j = measured.pairs
-    si, sj = (None, None) if singles is None else (singles[i], singles[j])
-    raw = rewards.reward(reward, measured.score, measured.mask, si, sj)
+    raw, scale = scaled(measured, reward, singles)
     positive = reward != "score"
-    scale = rewards.scale(raw, measured.mask, positive=positive)
     value = rewards.standardise(raw, scale, positive=positive)
     variance = jnp.zeros(())
     if bool((measured.se > 0).any()):
@@ -156,6 +160,16 @@ def observe(
     empty = jnp.zeros((p, p))
     grids = (empty.at[place].set(x, mode="drop") if x.ndim else x for x in (value, variance))
     return Observed(None, *grids, (empty > 0).at[place].set(measured.mask, mode="drop")), scale
+
+
+def scaled(
+    measured: Measured, reward: rewards.Kind, singles: Float[Array, "p"] | None
+) -> tuple[Values, rewards.Scale]:
+    """Rewards of the measured pairs, and the scale they are put on."""
+    i, j = measured.pairs
+    si, sj = (None, None) if singles is None else (singles[i], singles[j])
+    raw = rewards.reward(reward, measured.score, measured.mask, si, sj)
+    return raw, rewards.scale(raw, measured.mask, positive=reward != "score")
 
 
 def factors(belief: Fitted) -> moments.Factors:

@@ -15,6 +15,7 @@ from numpy import ndarray
 from epistax.engine.pairs import Pairs
 from epistax.engine.posterior.pieces import Fan
 from epistax.engine.protocols import Posterior
+from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Key, Values
 
 TOGETHER = 16  # draws made side by side
@@ -96,4 +97,7 @@ def tabled(posterior: Posterior) -> Posterior:
     def moments(held: Table, pairs: Pairs) -> tuple[Values, Values]:
         return posterior.moments(held.belief, pairs)
 
-    return Posterior(posterior.fit, moments, sample)
+    def expected(held: Table, measured: Measured, pairs: Pairs) -> tuple[Values, Values]:
+        return posterior.expected(held.belief, measured, pairs)
+
+    return Posterior(posterior.fit, moments, sample, expected)

@@ -66,8 +66,8 @@ def believed(batch: Mapping[str, Any] | None, folder: Path) -> Iterator[Block]:
     path = folder / f"{MAP}-{batch['round']:04d}.svg" if batch else folder
     if path.is_file() and not path.is_symlink():
         caption = (
-            f"Belief that chose round {batch['round'] if batch else ''}: expected and sd of pairs, "
-            "as in proposed.csv, among the perturbations most often chosen."
+            f"Belief that chose round {batch['round'] if batch else ''}: expected and sd of "
+            "rewards in the units of the scores, among the perturbations most often chosen."
         )
         yield Figures((Figure(path.stem, caption, path.read_bytes()),), wide=True)
 

@@ -22,7 +22,8 @@ def independent() -> Posterior:
     def sample(key, belief, pairs):
         return MEAN + SD * jax.random.normal(key, (Q,))
 
-    return Posterior(lambda *a: (None, {}), lambda b, pairs: (MEAN, SD**2), sample)
+    told = MEAN, SD**2
+    return Posterior(lambda *a: (None, {}), lambda *a: told, sample, lambda *a: told)
 
 
 def candidates(closed=()):
@@ -78,6 +79,7 @@ def test_directed_sampling_prefers_the_uncertain_of_two_equal_means():
         lambda *a: (None, {}),
         lambda b, pairs: (mean, sd**2),
         lambda key, belief, pairs: mean + sd * jax.random.normal(key, (Q,)),
+        lambda *a: (mean, sd),
     )
     for name in ("ids", "ids-var", "ids-argmax", "ids-defl", "ids-clusters"):
         rule = policy(name, Settings(batch=1, draws=200), p=P)

@@ -25,6 +25,7 @@ CLOSED = Posterior(
     lambda *_: (None, {}),
     moments.of_pairs,
     lambda key, factors, pairs: rewards(sampled(key, factors), pairs),
+    lambda factors, measured, pairs: moments.of_pairs(factors, pairs),
 )
 
 
