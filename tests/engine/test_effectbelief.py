@@ -58,6 +58,18 @@ def test_moments_are_those_of_the_draws_and_stand_at_their_pair(mixed):
     assert (np.asarray(belief.draws) == np.asarray(draw)[None]).all(1).any()
 
 
+def test_rewards_are_told_in_the_units_of_the_scores(mixed):
+    posterior, belief, pairs, y, chosen = mixed
+    table = gather(world()[0], y, np.zeros_like(y), chosen, length=150)
+    mean, sd = (np.asarray(x) for x in posterior.expected(belief, table, pairs))
+    rest = np.setdiff1d(np.arange(len(y)), chosen)
+    error = np.abs(mean - y)[rest]
+    assert error.mean() < 0.3 * y.std() and np.mean(error < 1.645 * sd[rest]) > 0.75
+    # f is undone draw by draw
+    again = jax.nn.sigmoid((mean - belief.cut) / belief.width)
+    assert np.corrcoef(again, posterior.moments(belief, pairs)[0])[0, 1] > 0.95
+
+
 def test_a_reward_that_is_a_size_or_a_departure_is_told_as_such():
     posterior, belief, pairs, y, _ = fitted("mixed", "abs")
     mean = np.asarray(posterior.moments(belief, pairs)[0])
