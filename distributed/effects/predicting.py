@@ -3,7 +3,7 @@
 Rows keep the order of the file. What cannot be predicted is counted by its reason and listed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,7 @@ def read_wanted(options: EffectsPredict, learned: Learned) -> Wanted:
     """The rows of the file. BadInput where none of them can be predicted."""
     source = options.wanted
     sheet = open_sheet(source)
-    columns = chosen(sheet, options)
+    columns = chosen(sheet, options, learned.names)
     held = dict(zip(columns, strings(sheet, columns), strict=True))
     where = sheet.where(sheet.header[columns[0]])
     coded = encode(labels_of(held, columns, options.sep), where, sep=options.sep,
@@ -74,8 +74,8 @@ def read_wanted(options: EffectsPredict, learned: Learned) -> Wanted:
                   tuple(left), len(codes))  # fmt: skip
 
 
-def chosen(sheet: Sheet, options: EffectsPredict) -> tuple[int, ...]:
-    """The label columns: the named ones, else those known by name."""
+def chosen(sheet: Sheet, options: EffectsPredict, names: Sequence[str]) -> tuple[int, ...]:
+    """The label columns: the named ones, else those known by name; names are genes of the fit."""
     if options.columns:
         absent = [name for name in options.columns if name not in sheet.header]
         if absent or len(options.columns) > 3:
@@ -86,6 +86,8 @@ def chosen(sheet: Sheet, options: EffectsPredict) -> tuple[int, ...]:
     found = known_labels([name.lower() for name in sheet.header])
     if found is None:
         has = listed([repr(name) for name in sheet.header])
+        if set(sheet.header) & set(names):
+            raise BadInput(f"{sheet.source}: its first line is data ({has}); add a header: a,b")
         raise BadInput(
             f"{sheet.source}: has {has}, no columns of labels known by name (a,b; id1,id2; "
             "perturbation); name them with --columns"

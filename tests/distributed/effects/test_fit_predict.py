@@ -175,6 +175,7 @@ def test_measured_rows_are_compared(fits, tmp_path, capsys):
     "text, words, says",
     [
         ("x,y\ng01,g02\n", [], "no columns of labels known by name"),
+        ("g01,g02\ng03,g02\n", [], "its first line is data ('g01', 'g02'); add a header: a,b"),
         ("a,b\nnew,g02\n", [], "none of its 1 rows can be predicted: 1 with a gene without a sin"),
         ("a,b\n", [], "has a header but no rows"),
         ("a,b\ng01,g02\n", ["--columns", "a,z"], "--columns: no column 'z'"),
