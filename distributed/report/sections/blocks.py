@@ -40,7 +40,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; the first `names` columns are text, the others numbers.
+    """Cells as text; the first `names` and the last `words` columns are text, others numbers.
 
     A long one is cut: the rows after `cut` unfold.
     """
@@ -49,6 +49,7 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     names: int = 1
+    words: int = 0
     note: str = ""  # what the columns mean
     cut: int = OPEN
     kind: ClassVar[str] = "table"
@@ -62,6 +63,10 @@ class Table:
     def folded(self) -> tuple[tuple[str, ...], ...]:
         """The rows that unfold."""
         return self.rows[self.cut :]
+
+    def number(self, column: int) -> bool:
+        """Whether a column holds numbers."""
+        return self.names <= column < len(self.head) - self.words
 
     @property
     def prose(self) -> bool:

@@ -58,7 +58,7 @@ def chosen(batch: Mapping[str, Any] | None) -> Iterator[Block]:
     rows = tuple(tuple(row[: len(head)]) for row in batch["rows"][:SHOWN])
     left = len(batch["rows"]) - len(rows)
     note = f"{left:,} more rows are in proposed.csv." if left else ""
-    yield Table(f"Chosen in round {batch['round']}", tuple(head), rows, names=2, note=note)
+    yield Table(f"Chosen in round {batch['round']}", tuple(head), rows, names=2, words=1, note=note)
 
 
 def believed(batch: Mapping[str, Any] | None, folder: Path) -> Iterator[Block]:

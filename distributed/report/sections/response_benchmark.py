@@ -63,9 +63,9 @@ def section(run: Run) -> Section:
         f"predicted from {inputs}. Ceiling: {summary['ceiling']}."
     )
     blocks: list[Block] = [Text(text), *lacking(summary["input"])]
-    for split, words in SPLITS.items():
-        if groups[split]:
-            blocks.append(table(summary, split, f"{words} ({split}): {groups[split]:,} groups"))
+    for k, split in enumerate(name for name in SPLITS if groups[name]):
+        caption = f"{SPLITS[split]} ({split}): {groups[split]:,} groups"
+        blocks.append(table(summary, split, caption, noted=not k))
     if summary["marginal"]:
         blocks.append(marginal(summary["marginal"]))
     first = "ood" if groups["ood"] else "test"
@@ -115,8 +115,8 @@ def share(value: float | None) -> str:
     return "" if value is None else percent(value)
 
 
-def table(summary: Mapping[str, Any], split: str, caption: str) -> Table:
-    """All models on one split."""
+def table(summary: Mapping[str, Any], split: str, caption: str, *, noted: bool) -> Table:
+    """All models on one split; one table tells what the columns of all of them mean."""
     names = ("r2_all", "r2_de", "r2_change_all", "r2_change_de", "pearson_change_de")
     alone = ("within_stratum_corr", "sd_ratio", "rmse_individual") if summary["individuals"] else ()
     rows = tuple(
@@ -131,4 +131,4 @@ def table(summary: Mapping[str, Any], split: str, caption: str) -> Table:
     note = ("Mean ± sd over seeds. " if summary["seeds"] > 1 else "") + NOTE
     note += (SINGLE if alone else "") + "Seconds: of a seed, many fitted side by side."
     head = (*HEAD, *(ALONE if alone else ()), "seconds")
-    return Table(caption[0].upper() + caption[1:], head, rows, note=note)
+    return Table(caption[0].upper() + caption[1:], head, rows, note=note if noted else "")

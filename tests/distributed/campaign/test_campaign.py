@@ -67,7 +67,8 @@ def test_a_campaign_from_its_beginning_to_its_third_round(desk):
     assert {p.name for p in desk.path.iterdir()} == {
         "campaign.json", "figures", "genes.txt", "rounds", "results", "report.html", "LOCK"
     }  # fmt: skip
-    assert "Chosen in round 2" in page and rows["reason"][0] in page and "belief-0002" in page
+    assert "Chosen in round 2" in page and "belief-0002" in page
+    assert f"<td>{rows['reason'][0]}</td>" in page and f'"n">{rows["sd"][0]}</td>' in page
     kinds = {path.name for path in (desk.path / "figures").iterdir()}
     assert kinds == {f"belief-000{n}.{kind}" for n in (1, 2) for kind in ("png", "svg")}
 
