@@ -71,8 +71,10 @@ def encode(
     each = [code[number(part, universe)][row] for row, part in zip(rows, parts, strict=True)]
     if len(each) == 2:
         each = [np.minimum(*each), np.maximum(*each)]
-        return Coded(names, np.stack(each, axis=1), controls, unassigned)
-    return Coded(names, np.sort(np.stack(each, axis=1), axis=1), controls, unassigned)
+    else:
+        each = np.sort(np.stack(each), axis=0)
+    # columns lie together: whoever reads codes reads one after the other
+    return Coded(names, np.stack(each).T, controls, unassigned)
 
 
 def role(name: str, control: Iterable[str] = ()) -> Role:
@@ -90,7 +92,8 @@ def pair_name(a: str, b: str, sep: str = "+") -> str:
 
 def distinct(column: pl.Series) -> tuple[pl.Series, np.ndarray]:
     """The labels that a column has, as text, and which of them every row has."""
-    text = column.cast(pl.String).fill_null("")
+    text = column.cast(pl.String)
+    text = text.fill_null("") if text.null_count() else text
     labels = text.unique()
     return labels, number(text, labels.to_list())
 
@@ -117,6 +120,8 @@ def split(label: pl.Series, row: np.ndarray, where: Where, sep: str) -> list[pl.
 def number(part: pl.Series, universe: list[str]) -> np.ndarray:
     """Positions of names in universe; the length of universe for null."""
     code = part.cast(pl.Enum(universe)).to_physical()
+    if not part.null_count():
+        return code.to_numpy()
     return code.cast(pl.UInt32).fill_null(len(universe)).to_numpy()
 
 

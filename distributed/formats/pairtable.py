@@ -70,8 +70,10 @@ def assemble(
     usable = measured & ~unknown
 
     def averaged(rows: np.ndarray, key: np.ndarray) -> Averaged:
-        rows = np.flatnonzero(rows)
-        return average(key[rows], score[rows], None if se is None else se[rows], replicates)
+        if rows.all():
+            return average(key, score, se, replicates)
+        at = np.flatnonzero(rows)
+        return average(key[at], score[at], None if se is None else se[at], replicates)
 
     pair_key = lo.astype(np.int64) * p + hi  # 64 bits: p squared overflows 32 above 46,340 names
     two = members == 2

@@ -74,7 +74,10 @@ def read_table(
     """A table whose header names its columns; left: what of it is left out already."""
     roles = choose(sheet, columns)
     series = dict(zip(roles.all, strings(sheet, roles.all), strict=True))
-    filled = ~np.logical_and.reduce([blank(series[k]) for k in (*roles.labels, roles.score)])
+    gone = blank(series[roles.score])
+    for k in roles.labels if gone.any() else ():
+        gone = gone & blank(series[k])
+    filled = ~gone
     keep, facts = filled, [Fact("rows", "rows", int(filled.sum()), read_as(sheet, roles))]
     if "test" in sheet.header:
         chosen, fact = one_test(sheet, test)
