@@ -24,7 +24,7 @@ from epistax.engine.policy.catalogue import Settings
 from epistax.engine.posterior.gibbs import Gibbs
 from epistax.engine.posterior.ignorant import IGNORANT
 from epistax.engine.posterior.informed import Informed
-from epistax.engine.posterior.pieces import Fan, here
+from epistax.engine.posterior.pieces import Fan, here, whole
 from epistax.engine.protocols import Posterior
 from epistax.engine.screen import Measured, gather
 
@@ -119,5 +119,7 @@ def forms(choice: Choice) -> Iterator[Posterior]:
     if isinstance(config, Informed):
         for rank in config.ranks:
             yield believer(choice, catalogue.of_rank(config, rank))
+    elif isinstance(config, Gibbs):
+        yield believer(choice, config, whole)
     else:
         yield parts(choice)[0]

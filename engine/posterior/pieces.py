@@ -30,6 +30,11 @@ def here(piece: Piece, *shared: Any, count: int, size: int = DRAWS, **static: An
     return together(made, count)
 
 
+def whole(piece: Piece, *shared: Any, count: int, size: int = DRAWS, **static: Any) -> Any:
+    """All numbers as one piece, under a trace too: of the shapes of `here`, not of its bits."""
+    return piece(np.arange(count, dtype=np.int32), *shared, **static)
+
+
 def numbers(count: int, size: int = DRAWS) -> list[Int[ndarray, "n"]]:
     """The numbers of every piece: all as long, so the last may go beyond the count."""
     size = min(size, count)

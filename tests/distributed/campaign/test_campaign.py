@@ -87,6 +87,15 @@ def test_what_is_believed_of_the_chosen_is_what_was_proposed(desk):
             np.testing.assert_allclose([drawn[i, j], drawn[j, i]], float(row[told]), rtol=1e-4)
 
 
+def test_a_sampled_belief_goes_on_from_its_file(desk):
+    desk.new("--belief", "gibbs", "--rank", 2, policy="greedy")
+    for number in range(3):
+        step = desk.go("propose")
+        assert step["round"] == number and not step["notices"]
+        desk.go("record", desk.measure(f"r{number}.csv", desk.pairs(number)))
+    assert (desk.path / "rounds/0002/belief.npz").is_file()
+
+
 def test_every_step_twice_changes_nothing_and_says_so(desk):
     desk.new()
     before = desk.tree()
