@@ -9,8 +9,10 @@ from typing import Any
 
 from epistax.distributed.flags import asked, specs
 from epistax.distributed.options import VERBS, Options
+from epistax.engine.pairs import count
 
 Summary = Mapping[str, Any]
+WHOLE = 0.75  # of all pairs: a table that has as many is one to replay
 READING = ("reading", "screen")  # groups of options that the next verb needs as well
 
 
@@ -27,8 +29,11 @@ def next_step(options: Options, summary: Any) -> str:
 
 
 def after_check(options: Any, summary: Summary) -> str:
-    """Score a screen, rank one without pairs, replay a pair table."""
+    """Score a screen, rank one without pairs, go on from a table of some pairs, replay of all."""
     first = summary["files"][0]
+    if first["kind"] == "pair table" and not options.columns and few(first):
+        source = first["source"]
+        return command("campaign new", "DIR", "--genes", source, "--start", source)
     screen = "score" if first.get("pairs", True) else "rank"
     verb = screen if first["kind"].startswith("screen") else "discover"
     table = {
@@ -38,6 +43,11 @@ def after_check(options: Any, summary: Summary) -> str:
     }
     given = asked(table, vars(options))
     return command(verb, first["source"], *given, "--out", "DIR")
+
+
+def few(table: Summary) -> bool:
+    """Whether a table lacks so many pairs that the others are what is asked for."""
+    return table["pairs"] < WHOLE * count(table["perturbations"])
 
 
 def after_rank(options: Any, summary: Summary) -> str:

@@ -3,6 +3,7 @@
 import json
 import shlex
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -80,6 +81,23 @@ def test_nothing_is_advised_where_there_is_nothing_to_say():
     assert following.next_step(options("status"), {"state": "running"}) == ""
     assert following.next_step(options("discover"), {"policies": {}}.items()) == ""
     assert following.next_step(options("discover"), {"of": "an older run"}) == ""
+
+
+@pytest.mark.parametrize("pairs, verb", [(40, "discover"), (20, "campaign new")])
+def test_a_table_that_lacks_most_pairs_goes_on_as_a_campaign(tmp_path, capsys, pairs, verb):
+    path = tmp_path / "pairs.csv"
+    i, j = np.triu_indices(10, 1)
+    frame = pl.DataFrame({"a": [f"G{k}" for k in i], "b": [f"G{k}" for k in j],
+                          "score": np.sin(np.arange(45.0))})[:pairs]  # fmt: skip
+    frame.write_csv(path)
+    assert cli.main(["check", str(path)]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith(f"next: epistax {verb} ") and str(path) in line
+    if verb == "campaign new":
+        words = shlex.split(line.removeprefix("next: epistax "))
+        words[words.index("DIR")] = str(tmp_path / "screen")
+        assert cli.main([*words, "--batch", "4"]) == 0
+        assert f"now: {pairs} of 45 pairs measured" in capsys.readouterr().out
 
 
 def test_how_the_file_was_read_is_carried_over_and_json_has_none_of_it(tmp_path, capsys):
