@@ -29,7 +29,7 @@ def next_step(options: Options, summary: Any) -> str:
 
 
 def after_check(options: Any, summary: Summary) -> str:
-    """Score a screen, rank one without pairs, go on from a table of some pairs, replay of all."""
+    """Score a screen, rank one without pairs, go on from some pairs, replay a whole table."""
     first = summary["files"][0]
     if first["kind"] == "pair table" and not options.columns and few(first):
         source = first["source"]
