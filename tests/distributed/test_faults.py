@@ -11,7 +11,8 @@ from epistax.benchmarks.faultkernel import Trial, audit, compared
 # tests/test_hostile.py has the inputs one by one; the others take too long, or need ray[default]
 LONG = ("actors", "admission", "long", "machine", "score", "states", "stuck")
 QUICK = [n for n in faults.ROWS if n not in ("inputs", "strange", "job", *LONG)]
-FULL = [n for n in faults.ROWS if n not in ("inputs", "long", "score")]
+# overhead at full size is a matter of time, which checked types take: the benchmark says it
+FULL = [n for n in faults.ROWS if n not in ("inputs", "long", "score", "overhead")]
 pytestmark = pytest.mark.usefixtures("private")
 
 
