@@ -28,12 +28,20 @@ from epistax.engine.posterior import ame_sampler as sampler
 from epistax.engine.posterior.ame_sampler import Chain, Table
 from epistax.engine.posterior.informed import known
 from epistax.engine.protocols import Posterior
-from epistax.engine.reward import Kind, Level, Tail, drawn_in, error_at, let_out, signed, tail
+from epistax.engine.reward import (
+    NODES,
+    WEIGHTS,
+    Kind,
+    Level,
+    Tail,
+    drawn_in,
+    error_at,
+    let_out,
+    signed,
+    tail,
+)
 from epistax.engine.screen import Measured
 from epistax.engine.types import Belief, Info, Key, Scalar, Values
-
-# nodes and weights of E g(x), x ~ N(0, 1)
-NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 
 
 @dataclass(frozen=True)
@@ -166,7 +174,7 @@ def _expected(belief, s, pairs, *, kind):
     def average(of):
         def add(total, draw):
             m, v = (x[pairs.i, pairs.j] for x in _signed(*draw, belief.table, s))
-            for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
+            for node, weight in zip(NODES, WEIGHTS, strict=True):
                 drawn = belief.unit * _reward(m + float(node) * jnp.sqrt(v), kind)
                 total = total + float(weight) * of(let_out(drawn, belief.tail))
             return total, None
@@ -259,7 +267,7 @@ def _moments(chains, plane, table, s, cut, width, kind):
     def add(total, draw):
         m, v = _signed(*draw, table, s)
         sd, first, second = jnp.sqrt(v), 0.0, 0.0
-        for node, weight in zip(NODES, WEIGHTS / WEIGHTS.sum(), strict=True):
+        for node, weight in zip(NODES, WEIGHTS, strict=True):
             f = jax.nn.sigmoid((_reward(m + float(node) * sd, kind) - cut) / width)
             first, second = first + float(weight) * f, second + float(weight) * f * f
         return (total[0] + first, total[1] + second), None

@@ -1,6 +1,8 @@
 """The reliability plan: its quick rows on every change, all of it at full size with `-m slow`."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,6 @@ from epistax.benchmarks.faultkernel import Trial, audit, compared
 # tests/test_hostile.py has the inputs one by one; the others take too long, or need ray[default]
 LONG = ("actors", "admission", "long", "machine", "score", "states", "stuck")
 QUICK = [n for n in faults.ROWS if n not in ("inputs", "strange", "job", *LONG)]
-# overhead at full size is a matter of time, which checked types take: the benchmark says it
 FULL = [n for n in faults.ROWS if n not in ("inputs", "long", "score", "overhead")]
 pytestmark = pytest.mark.usefixtures("private")
 
@@ -33,6 +34,15 @@ def test_a_row_holds_at_full_size(name, tmp_path):
     if faults.ROWS[name].jobs and not faultnodes.able():
         pytest.skip("jobs need ray[default]")
     held(name, tmp_path, quick=False)
+
+
+@pytest.mark.slow
+def test_overhead_holds_at_full_size(tmp_path):
+    # in a process of its own, without the checked types of the tests, which take time
+    words = [sys.executable, "-m", "epistax.benchmarks.faults", "--rows", "overhead"]
+    done = subprocess.run(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True)
+    record = json.loads(done.stdout)
+    assert record["reached"], record
 
 
 @pytest.mark.slow
